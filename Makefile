@@ -1,0 +1,53 @@
+# Everything a developer types. Python >= 3.11, make and a package index are all a machine needs.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+TEST_STAMP := .venv/.installed-dev
+export UV_NO_PROGRESS := 1
+
+.PHONY: demo test test-slow check format bench bench-gpu golden clean
+
+demo: $(STAMP)
+	$(BIN)/stopgrad demo --out runs/demo
+
+test: $(TEST_STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: $(TEST_STAMP)
+	$(BIN)/python -m pytest -m slow --timeout 3600
+
+# Format, lint, strict types, fast tests.
+check: $(TEST_STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not whole"
+
+format: $(TEST_STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(TEST_STAMP)
+	$(BIN)/python -m benchmarks --device cpu
+
+bench-gpu: $(TEST_STAMP)
+	$(BIN)/python -m benchmarks --device cuda
+
+# Rewrite the golden losses; the difference is reviewed and named in CHANGELOG.md.
+golden: $(TEST_STAMP)
+	$(BIN)/python -m tests.golden.rewrite
+
+clean:
+	rm -rf .venv
+
+$(BIN)/uv:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable .
+	touch $@
+
+$(TEST_STAMP): pyproject.toml constraints.txt | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	touch $@ $(STAMP)

@@ -1,0 +1,141 @@
+"""Checkpoints: whole or not at all, and checked before they are believed.
+
+A checkpoint is a folder ``step-NNNNNNNN`` with ``state.safetensors`` and ``manifest.json``. It is written under a temporary name, made
+durable, and renamed. The manifest holds the SHA-256 of the tensors and of its own record; a torn or altered checkpoint is named and passed over.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from stopgrad import __version__
+from stopgrad.errors import UserError
+from stopgrad.runs import sync_folder
+
+FORM = 1
+"""Version of the written form."""
+
+
+@dataclass
+class Checkpoint:
+    """A state that was read back and found whole."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    record: dict[str, Any]
+    passed_over: list[str] = field(default_factory=list)
+    """One line for every newer checkpoint that was damaged."""
+
+
+def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], record: dict[str, Any], keep: int, milestone: bool = False) -> Path:
+    """Write the state of ``step`` and delete all but the newest ``keep`` and the milestones. Raises UserError when the disk refuses; nothing is lost then."""
+    final = folder / f"step-{step:08d}"
+    temporary = folder / f".tmp-{final.name}-{os.getpid()}"
+    try:
+        folder.mkdir(exist_ok=True)
+        _clear_temporary(folder)
+        temporary.mkdir()
+        content = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+        manifest = {"form": FORM, "stopgrad": __version__, "torch": torch.__version__, "step": step, "milestone": milestone, "record": record}
+        manifest |= {"state_bytes": len(content), "state_sha256": hashlib.sha256(content).hexdigest()}
+        manifest["manifest_sha256"] = _digest(manifest)
+        _write(temporary / "state.safetensors", content)
+        _write(temporary / "manifest.json", json.dumps(manifest, indent=2).encode())
+        sync_folder(temporary)
+        if final.exists():  # only after a resume from an older one: this step was damaged, or is the same
+            shutil.rmtree(final)
+        os.replace(temporary, final)
+        sync_folder(folder)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise UserError(
+            f"{final}: the checkpoint could not be written ({error.strerror}); make room and run the same command again, it resumes"
+        ) from None
+    _prune(folder, keep)
+    return final
+
+
+def load_checkpoint(folder: Path) -> Checkpoint | None:
+    """Return the newest whole checkpoint, or None when there never was one. Damaged ones are set aside under another name.
+
+    Raises UserError when there are some and all are damaged: starting anew is then the user's decision.
+    """
+    names = sorted((p for p in folder.glob("step-*") if p.is_dir()), reverse=True) if folder.is_dir() else []
+    passed_over: list[str] = []
+    for path in names:
+        try:
+            manifest, tensors = _read(path)
+        except Damaged as damage:
+            aside = _set_aside(path)
+            passed_over.append(f"{path}: {damage}; set aside as {aside.name}")
+            continue
+        return Checkpoint(manifest["step"], tensors, manifest["record"], passed_over)
+    if passed_over:
+        raise UserError(f"{folder}: no whole checkpoint is left ({'; '.join(passed_over)}); delete {folder} to start anew")
+    return None
+
+
+class Damaged(Exception):
+    """Why a checkpoint is not believed."""
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        manifest = json.loads((path / "manifest.json").read_bytes())
+        content = (path / "state.safetensors").read_bytes()
+    except (OSError, ValueError) as error:
+        raise Damaged(f"unreadable ({error})") from None
+    if not isinstance(manifest, dict) or manifest.get("form") != FORM:
+        raise Damaged("its manifest is of another form")
+    if manifest.pop("manifest_sha256", None) != _digest(manifest):
+        raise Damaged("its manifest was altered")
+    if len(content) != manifest["state_bytes"]:
+        raise Damaged(f"its state has {len(content)} bytes of {manifest['state_bytes']}")
+    if hashlib.sha256(content).hexdigest() != manifest["state_sha256"]:
+        raise Damaged("its state was altered")
+    return manifest, load(content)
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a damaged checkpoint, so that it neither counts as kept nor is lost."""
+    number = 1
+    while (aside := path.with_name(f"damaged-{number}-{path.name}")).exists():
+        number += 1
+    path.rename(aside)
+    return aside
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _clear_temporary(folder: Path) -> None:
+    """Remove what a killed process left half-written; the run's lock says that nobody is writing now."""
+    for path in folder.glob(".tmp-*"):
+        shutil.rmtree(path)
+
+
+def _prune(folder: Path, keep: int) -> None:
+    """Delete the older checkpoints, newest ``keep`` and milestones excepted."""
+    for path in sorted(folder.glob("step-*"), reverse=True)[keep:]:
+        try:
+            milestone = json.loads((path / "manifest.json").read_bytes())["milestone"]
+        except (OSError, ValueError, KeyError):
+            continue  # damaged since it was written: deleting it is the user's to decide
+        if not milestone:
+            shutil.rmtree(path)

@@ -1,0 +1,24 @@
+"""What a run is: frozen values, their JSON, and overrides by path. Imports nothing heavy: ``--help`` needs it."""
+
+from stopgrad.config.codec import differences, from_json, set_value, to_json
+from stopgrad.config.found import Found
+from stopgrad.config.methods import METHODS, MethodConfig, SimSiamConfig
+from stopgrad.config.run import Data, Net, Optim, Run, Train, View, problems
+
+__all__ = [
+    "METHODS",
+    "Data",
+    "Found",
+    "MethodConfig",
+    "Net",
+    "Optim",
+    "Run",
+    "SimSiamConfig",
+    "Train",
+    "View",
+    "differences",
+    "from_json",
+    "problems",
+    "set_value",
+    "to_json",
+]

@@ -1,0 +1,195 @@
+"""A run as a value. No field that a paper reports has a default: a recipe states it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from stopgrad.config.methods import MethodConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """The distribution of one view of an image. Probabilities in 0..1; colours in 0..1."""
+
+    size: int
+    """Side of the rendered square, pixels."""
+    scale: tuple[float, float]
+    """Area of the random crop as a share of the image, smallest and largest."""
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Width / height of the crop, smallest and largest; drawn uniformly in the logarithm."""
+    flip: float
+    """Probability of a horizontal flip."""
+    jitter: tuple[float, float, float, float]
+    """Strengths of brightness, contrast, saturation (factor in 1 ± s) and hue (shift in ± s turns, at most 0.5)."""
+    jitter_p: float
+    """Probability of the colour jitter; its four operations come in random order, per image."""
+    grey: float
+    """Probability of greyscale."""
+    blur: float
+    """Probability of the Gaussian blur."""
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    """Standard deviation of the blur in pixels, drawn uniformly per image."""
+    solarise: float = 0.0
+    """Probability of solarisation: values at or above one half are inverted (BYOL's second view)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Which images, and how they are read."""
+
+    source: str
+    """A folder, a list (.csv, .parquet), a CIFAR or IDX folder, or ``bundled``."""
+    labels: Literal["auto", "folders", "none"] = "auto"
+    """folders: the first folder below the source is the class. auto: where the source obviously has labels."""
+    channels: int
+    """Channels of every image handed to the backbone; grey is repeated to 3, colour is made grey for 1."""
+    mean: tuple[float, ...]
+    """Subtracted from every channel (values 0..1)."""
+    std: tuple[float, ...]
+    """Divides every channel after the mean is taken off."""
+    short_side: int | None
+    """Reduce images whose shorter side is longer than this while reading them; None keeps every pixel."""
+    max_pixels: int = 64_000_000
+    """Refuse an image whose header claims more pixels than this, before decoding it."""
+    max_bad: float = 0.01
+    """Stop before training when more than this share of the images is unreadable."""
+    residence: Literal["auto", "device", "ram", "stream"] = "auto"
+    """Where decoded images live; auto decides from free memory and says so."""
+    workers: int = -1
+    """Processes that decode when streaming; 0 decodes in the training process, -1 takes one a core."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Net:
+    """The backbone."""
+
+    backbone: str
+    """A name: resnet10..resnet152, or any torchvision or timm classification network (prefix torchvision/ or timm/ to insist)."""
+    stem: Literal["imagenet", "cifar", "small"] = "imagenet"
+    """ResNets only. imagenet: 7x7 stride 2 and max-pool; cifar: 3x3 stride 1, no max-pool; small: 3x3 stride 2, no max-pool."""
+    width: int = 64
+    """ResNets only: channels of the first stage."""
+    zero_init_residual: bool
+    """ResNets only: the last BN scale of every block starts at 0."""
+    init: str | None = None
+    """A run or a backbone file to start from; None: random initialisation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optim:
+    """The optimiser. The peak learning rate is ``lr * batch / 256`` (the linear rule)."""
+
+    kind: Literal["sgd", "lars"]
+    lr: float
+    """Base learning rate, for 256 images."""
+    momentum: float
+    weight_decay: float
+    decay_bn_bias: bool
+    """True: weight decay on every parameter (SimSiam, Sec. 3). False: not on BN and biases (SimCLR's LARS)."""
+    trust: float = 0.001
+    """LARS: the trust coefficient."""
+    warmup_epochs: float
+    """Linear warm-up from 0; afterwards the rate falls to 0 on a cosine, set at every step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """How long, how large, how exact."""
+
+    epochs: int
+    batch: int
+    """Images a step, over all processes and accumulated parts."""
+    accumulate: int = 1
+    """Parts a batch is split into; BN statistics are then per part."""
+    seed: int = 0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 autocast where the device does it natively and gains from it, and says so."""
+    compile: bool = False
+    """torch.compile the method's forward pass."""
+    deterministic: bool = False
+    """GPU: only deterministic kernels (slower). The CPU path is always deterministic."""
+    log_every: int = 10
+    """Steps between two records of metrics.jsonl and two looks at collapse."""
+    monitor_every: float = 1.0
+    """Epochs between two looks that need more: effective rank, kNN."""
+    checkpoint_seconds: float = 60.0
+    """Time between two checkpoints; one more is made at the end and at a signal."""
+    keep: int = 3
+    """Checkpoints kept, besides milestones."""
+    milestone_every: int = 0
+    """Epochs between two checkpoints that are kept for good; 0: none."""
+    on_collapse: Literal["stop", "warn"] = "warn"
+    """What the verdict of a collapse does to the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Everything that decides the numbers of a run."""
+
+    recipe: str
+    """The recipe it started from."""
+    data: Data
+    views: tuple[View, ...]
+    net: Net
+    method: MethodConfig
+    optim: Optim
+    train: Train
+
+
+def problems(run: Run) -> list[str]:
+    """Return every contradiction in ``run``, one line each, naming the field; an empty list when it can be trained."""
+    found: list[str] = []
+
+    def need(holds: bool, line: str) -> None:
+        if not holds:
+            found.append(line)
+
+    need(run.data.channels >= 1, f"data.channels: at least 1, not {run.data.channels}")
+    for field in ("mean", "std"):
+        count = len(getattr(run.data, field))
+        need(count in (1, run.data.channels), f"data.{field}: {count} values for {run.data.channels} channels; give 1 or {run.data.channels}")
+    need(all(s > 0 for s in run.data.std), f"data.std: every value above 0, not {run.data.std}")
+    need(0 <= run.data.max_bad <= 1, f"data.max_bad: a share from 0 to 1, not {run.data.max_bad}")
+    need(run.data.workers >= -1, f"data.workers: -1 (one a core), 0 or more, not {run.data.workers}")
+    need(run.data.short_side is None or run.data.short_side >= 8, f"data.short_side: at least 8 pixels, not {run.data.short_side}")
+    need(run.data.max_pixels >= 1, f"data.max_pixels: at least 1, not {run.data.max_pixels}")
+    need(len(run.views) == 2, f"views: {run.method.name} takes 2, not {len(run.views)}")
+    for i, view in enumerate(run.views):
+        found += [f"views.{i}.{line}" for line in _view_problems(view)]
+    need(run.net.width >= 1, f"net.width: at least 1, not {run.net.width}")
+    need(len(run.method.projector) >= 1, "method.projector: at least one layer")
+    need(all(w >= 1 for w in (*run.method.projector, run.method.predictor_hidden)), "method: every layer needs a width of at least 1")
+    need(run.optim.lr > 0, f"optim.lr: above 0, not {run.optim.lr}")
+    need(0 <= run.optim.momentum < 1, f"optim.momentum: from 0 to below 1, not {run.optim.momentum}")
+    need(run.optim.weight_decay >= 0, f"optim.weight_decay: 0 or more, not {run.optim.weight_decay}")
+    need(run.train.epochs >= 1, f"train.epochs: at least 1, not {run.train.epochs}")
+    need(0 <= run.optim.warmup_epochs <= run.train.epochs, f"optim.warmup_epochs: from 0 to train.epochs ({run.train.epochs}), not {run.optim.warmup_epochs}")
+    need(run.train.accumulate >= 1, f"train.accumulate: at least 1, not {run.train.accumulate}")
+    need(
+        run.train.accumulate < 1 or run.train.batch % run.train.accumulate == 0,
+        f"train.accumulate: {run.train.accumulate} does not divide train.batch ({run.train.batch})",
+    )
+    need(run.train.batch // max(run.train.accumulate, 1) >= 2, f"train.batch: BN needs at least 2 images a part, not {run.train.batch}")
+    for field in ("log_every", "keep"):
+        need(getattr(run.train, field) >= 1, f"train.{field}: at least 1, not {getattr(run.train, field)}")
+    need(run.train.monitor_every > 0, f"train.monitor_every: above 0 epochs, not {run.train.monitor_every}")
+    need(run.train.checkpoint_seconds >= 0, f"train.checkpoint_seconds: 0 or more, not {run.train.checkpoint_seconds}")
+    return found
+
+
+def _view_problems(view: View) -> list[str]:
+    found = [
+        f"{field}: a probability from 0 to 1, not {getattr(view, field)}"
+        for field in ("flip", "jitter_p", "grey", "blur", "solarise")
+        if not 0 <= getattr(view, field) <= 1
+    ]
+    if view.size < 1:
+        found.append(f"size: at least 1 pixel, not {view.size}")
+    if not 0 < view.scale[0] <= view.scale[1] <= 1:
+        found.append(f"scale: 0 < smallest <= largest <= 1, not {view.scale}")
+    if not 0 < view.ratio[0] <= view.ratio[1]:
+        found.append(f"ratio: 0 < smallest <= largest, not {view.ratio}")
+    if not 0 < view.blur_sigma[0] <= view.blur_sigma[1]:
+        found.append(f"blur_sigma: 0 < smallest <= largest, not {view.blur_sigma}")
+    if any(s < 0 for s in view.jitter) or view.jitter[3] > 0.5:
+        found.append(f"jitter: strengths of 0 or more, hue at most 0.5, not {view.jitter}")
+    return found

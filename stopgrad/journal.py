@@ -1,0 +1,99 @@
+"""What a run says while it trains: records, set-aside images, the verdict. The truth is in the files; callers may listen."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from stopgrad.config import Run
+from stopgrad.errors import UserError
+from stopgrad.loader import Batch, Order, Supply
+from stopgrad.methods import Output
+from stopgrad.monitor import LOOK_EVERY, Monitor
+from stopgrad.runs import RunDirectory, append_line, read_lines
+
+Record = dict[str, Any]
+
+
+def _ignore(*_: object) -> None:
+    """Nobody listens."""
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who hears of a run while it trains."""
+
+    line: Callable[[str], None] = _ignore
+    """A line that the user should see."""
+    record: Callable[[Record], None] = _ignore
+    """Every record of metrics.jsonl, as it is written."""
+    step: Callable[[int, int], None] = _ignore
+    """(step, steps) after every step."""
+    probe: Callable[[nn.Module], dict[str, float]] | None = None
+    """Judges the backbone at the monitor's steps (kNN); its numbers join the record."""
+
+
+class Journal:
+    """Writes metrics.jsonl and bad_images.jsonl, and keeps the monitor and the clock."""
+
+    def __init__(self, run: Run, order: Order, directory: RunDirectory, supply: Supply, listeners: Listeners) -> None:
+        self.run, self.order, self.directory, self.supply, self.listeners = run, order, directory, supply, listeners
+        self.steps = run.train.epochs * order.steps_per_epoch
+        self.monitor = Monitor(run)
+        self.close_every = max(1, round(run.train.monitor_every * order.steps_per_epoch))
+        self.seconds = 0.0  # of training, over all restarts; monitoring and saving not counted
+        self._window = self._waited = 0.0
+        self._window_steps = 0
+        self._bad = {r["name"] for r in read_lines(directory.bad_images)}
+
+    def note_bad(self, batch: Batch) -> None:
+        """Name images that turned out unreadable while streaming, each once. Raises UserError when they are too many."""
+        for name, reason in batch.bad:
+            if name not in self._bad:
+                self._bad.add(name)
+                append_line(self.directory.bad_images, {"name": name, "reason": reason})
+                self.listeners.line(f"set aside: {name}: {reason}")
+        if batch.bad and len(self._bad) > self.run.data.max_bad * self.order.images:
+            raise UserError(
+                f"{self.directory.bad_images}: {len(self._bad)} of {self.order.images} images are unreadable, "
+                f"more than data.max_bad={self.run.data.max_bad:g}; mend or remove them, or raise it"
+            )
+
+    def after_step(self, step: int, lr: float, output: Output, backbone: nn.Module, began: float) -> None:
+        """Look, judge and record after ``step`` (from 1), which began at ``time.perf_counter()`` = ``began``."""
+        spent = time.perf_counter() - began
+        self.seconds, self._window, self._window_steps = self.seconds + spent, self._window + spent, self._window_steps + 1
+        self.listeners.step(step, self.steps)
+        closely = step % self.close_every == 0 or step == self.steps
+        due = step % self.run.train.log_every == 0 or closely
+        if not due and step % LOOK_EVERY:
+            return
+        before = self.monitor.verdict.state
+        measured = self.monitor.look(step, output)
+        if self.monitor.verdict.state != before:
+            self.listeners.line(self.monitor.verdict.text or f"step {step}: the outputs differ again, no longer collapsed")
+        if closely:
+            measured |= self.monitor.look_closely(output)
+            measured |= self.listeners.probe(backbone) if self.listeners.probe else {}
+        if due:
+            self._write({"step": step, "epoch": step / self.order.steps_per_epoch, "loss": float(output.loss), "lr": lr, **measured})
+
+    def _write(self, record: Record) -> None:
+        record["images_per_second"] = self._window_steps * self.run.train.batch / self._window
+        record["waiting"] = (self.supply.waited - self._waited) / self._window
+        record["seconds"] = self.seconds
+        self._window, self._window_steps, self._waited = 0.0, 0, self.supply.waited
+        append_line(self.directory.metrics, record)
+        self.listeners.record(record)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep."""
+        return {"monitor": self.monitor.state(), "seconds": self.seconds}
+
+    def load(self, step: int, state: dict[str, Any]) -> None:
+        """Take up a saved state; records after its step are dropped, they will be written again."""
+        self.monitor.load(state["monitor"])
+        self.seconds = state["seconds"]
+        self.directory.cut_metrics(step)

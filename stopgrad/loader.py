@@ -1,0 +1,180 @@
+"""Order and supply: which images make the batch of a step, and where their pixels come from.
+
+Order is a pure function of (seed, step): one permutation an epoch, cut into whole batches; the rest of an epoch is dropped
+(as in the official code). What fits is resident in a pool; what does not is decoded by worker processes, once an image.
+"""
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from stopgrad.config import Data
+from stopgrad.errors import UserError
+from stopgrad.images.decode import BadImage
+from stopgrad.images.pool import Pool
+from stopgrad.images.sources import Source
+from stopgrad.keys import generator
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The images of a step: rows of a pool."""
+
+    pool: Pool
+    rows: Tensor
+    """(batch,) int64, rows of ``pool``."""
+    bad: tuple[tuple[str, str], ...] = ()
+    """(name, reason) of images that could not be read and were replaced by the next readable one."""
+
+
+class Supply(Protocol):
+    """Something that hands out the batches of steps ``start`` to ``stop``."""
+
+    waited: float
+    """Seconds that training has waited for images so far."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, order: "Order", start: int, stop: int) -> Iterator[Batch]:
+        """Return the batches in order."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which images each step sees."""
+
+    seed: int
+    images: int
+    batch: int
+
+    def __post_init__(self) -> None:
+        if self.batch > self.images:
+            raise UserError(f"train.batch: {self.batch} is more than the {self.images} images there are; take --set train.batch={max(2, self.images // 2)}")
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in one pass over the images."""
+        return self.images // self.batch
+
+    def epoch(self, epoch: int) -> Tensor:
+        """Return the permutation of an epoch, (images,) int64."""
+        return torch.randperm(self.images, generator=generator("order", self.seed, epoch))
+
+    def of_step(self, step: int) -> Tensor:
+        """Return the images of ``step`` (from 0), (batch,) int64."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        return self.epoch(epoch)[position * self.batch : (position + 1) * self.batch]
+
+    def of_steps(self, start: int, stop: int) -> Iterator[Tensor]:
+        """Return ``of_step`` for a range, drawing each permutation once."""
+        current, permutation = -1, torch.empty(0)
+        for step in range(start, stop):
+            epoch, position = divmod(step, self.steps_per_epoch)
+            if epoch != current:
+                current, permutation = epoch, self.epoch(epoch)
+            yield permutation[position * self.batch : (position + 1) * self.batch]
+
+
+@dataclass
+class Resident:
+    """All images decoded, in RAM or on the device."""
+
+    pool: Pool
+    waited: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.pool)
+
+    def batches(self, order: Order, start: int, stop: int) -> Iterator[Batch]:
+        """Return the batches in order; nothing has to be waited for."""
+        for rows in order.of_steps(start, stop):
+            yield Batch(self.pool, rows)
+
+
+@dataclass
+class Streaming:
+    """Images decoded batch by batch in ``data.workers`` processes (0: in this one), each once, ahead of their step."""
+
+    source: Source
+    data: Data
+    keep: np.ndarray
+    """Indices of the usable images, int64."""
+    workers: int
+    device: torch.device
+    waited: float = field(default=0.0)
+
+    def __len__(self) -> int:
+        return len(self.keep)
+
+    def batches(self, order: Order, start: int, stop: int) -> Iterator[Batch]:
+        """Return the batches in order, each a small pool of its own."""
+        loader: DataLoader[Batch] = DataLoader(
+            _Decoded(self.source, self.data, self.keep),
+            batch_size=None,
+            sampler=_Steps(order, start, stop),
+            num_workers=self.workers,
+            prefetch_factor=2 if self.workers else None,
+            worker_init_fn=_leave_interrupts_to_the_trainer,
+        )
+        ready = iter(loader)
+        while True:
+            begin = time.perf_counter()
+            batch = next(ready, None)
+            self.waited += time.perf_counter() - begin
+            if batch is None:
+                return
+            yield Batch(batch.pool.to(self.device), batch.rows, batch.bad)
+
+
+def _leave_interrupts_to_the_trainer(worker: int) -> None:
+    """Ctrl-C reaches the whole process group; workers must live until the trainer has saved."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class _Steps(Sequence[list[int]]):
+    """The sampler: one entry a step, the positions of its images."""
+
+    def __init__(self, order: Order, start: int, stop: int) -> None:
+        self.order, self.start, self.stop = order, start, stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, i: int) -> list[int]:  # type: ignore[override]  # never sliced
+        return self.order.of_step(self.start + i).tolist()
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (rows.tolist() for rows in self.order.of_steps(self.start, self.stop))
+
+
+class _Decoded(Dataset[Batch]):
+    """Decodes the images of a step into a pool, in a worker process."""
+
+    def __init__(self, source: Source, data: Data, keep: np.ndarray) -> None:
+        self.source, self.data, self.keep = source, data, keep
+
+    def __getitem__(self, rows: list[int]) -> Batch:
+        images, bad = [], []
+        for row in rows:
+            image, failed = self._readable(row)
+            images.append(image)
+            bad += failed
+        return Batch(Pool.from_arrays(images), torch.arange(len(images)), tuple(bad))
+
+    def _readable(self, row: int) -> tuple[np.ndarray, list[tuple[str, str]]]:
+        """Return image ``row``, or the next one that can be read: the same one on every machine and after every restart."""
+        failed = []
+        for i in range(len(self.keep)):
+            index = int(self.keep[(row + i) % len(self.keep)])
+            try:
+                return self.source.read(index, self.data), failed
+            except BadImage as bad:
+                failed.append((self.source.names[index], str(bad)))
+        raise UserError(f"{self.source.name}: none of its {len(self.keep)} images can be read; the last: {failed[-1][1]}")

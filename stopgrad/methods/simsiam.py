@@ -1,0 +1,64 @@
+"""SimSiam. Chen & He, Exploring Simple Siamese Representation Learning, arXiv:2011.10566. Algorithm 1.
+
+f = projector(backbone(x)), h = predictor, D = distance; N images, d features.
+"""
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stopgrad.config import SimSiamConfig
+from stopgrad.methods.base import Method, Output
+from stopgrad.nets.backbones import Backbone
+from stopgrad.nets.heads import mlp
+from stopgrad.optim import Group
+
+
+class SimSiam(Method):
+    """Algorithm 1, with the parts that the paper's tables vary as values of ``cfg``."""
+
+    def __init__(self, backbone: Backbone, cfg: SimSiamConfig) -> None:
+        super().__init__()
+        d = cfg.projector[-1]
+        self.cfg = cfg
+        self.backbone = backbone
+        self.projector = mlp((backbone.features, *cfg.projector), *cfg.projector_bn, output_affine=cfg.output_affine)
+        self.h = nn.Identity() if cfg.predictor == "none" else mlp((d, cfg.predictor_hidden, d), *cfg.predictor_bn, output_affine=True)
+        self.h.requires_grad_(cfg.predictor == "trained")
+        self.D = DISTANCES[cfg.similarity]
+        self.sg: Callable[[Tensor], Tensor] = Tensor.detach if cfg.stop_gradient else nn.Identity()
+        self.weights = (1 / 2, 1 / 2) if cfg.symmetrised else (1.0, 0.0)
+
+    def f(self, x: Tensor) -> Tensor:
+        """Return the projections of a view, (N, d)."""
+        z: Tensor = self.projector(self.backbone(x))
+        return z
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Output:  # type: ignore[override]  # two views, as in the paper
+        """Return the loss of Eq. 2 for two views of N images."""
+        z1, z2 = self.f(x1), self.f(x2)  # projections, (N, d)
+        p1, p2 = self.h(z1), self.h(z2)  # predictions, (N, d)
+        a, b = self.weights
+        loss = a * self.D(p1, self.sg(z2)) + b * self.D(p2, self.sg(z1))
+        return Output(loss, (z1.detach(), z2.detach()), (p1.detach(), p2.detach()))
+
+    def param_groups(self) -> list[Group]:
+        """The predictor stands apart: its rate may stay constant (Table 1c)."""
+        named = [(n, p) for n, p in self.named_parameters() if p.requires_grad]
+        encoder = tuple((n, p) for n, p in named if not n.startswith("h."))
+        predictor = tuple((n, p) for n, p in named if n.startswith("h."))
+        return [Group(encoder), Group(predictor, fixed_lr=self.cfg.predictor_fixed_lr)]
+
+
+def cosine(p: Tensor, z: Tensor) -> Tensor:
+    """Eq. 1: minus the cosine of p and z (N, d), averaged over N; from −1 (aligned) to 1. In fp32 whatever autocast says."""
+    return -(F.normalize(p.float(), dim=1) * F.normalize(z.float(), dim=1)).sum(dim=1).mean()
+
+
+def cross_entropy(p: Tensor, z: Tensor) -> Tensor:
+    """Sec. 4.5: −softmax(z) · log softmax(p) over the d channels (N, d), averaged over N; at most ln d when p is uniform."""
+    return -(F.softmax(z.float(), dim=1) * F.log_softmax(p.float(), dim=1)).sum(dim=1).mean()
+
+
+DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cosine": cosine, "cross_entropy": cross_entropy}

@@ -1,0 +1,121 @@
+"""What can be seen of the representation while it is learned without labels, and the verdict when it collapses.
+
+Sources: std, SimSiam Fig. 2; effective rank (RankMe), Garrido et al., arXiv:2210.02885, Eq. 1; alignment and uniformity,
+Wang & Isola, arXiv:2005.10242, Eqs. 1 and 2 (α = 2, t = 2).
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stopgrad.config import Run
+from stopgrad.methods import Output
+
+LOOK_EVERY = 10
+"""Steps between two looks at the output's std, however rarely records are written."""
+COLLAPSED_STD = 0.1
+"""Below this std × √d the output is called collapsed; healthy runs stay above 0.5, collapse goes to 0."""
+PATIENCE = 3
+"""Looks in a row that must agree before the verdict falls: 30 steps."""
+
+
+def output_std(z: Tensor) -> Tensor:
+    """Mean over channels of the std over images of z/‖z‖, times √d; z (N, d). 1 when isotropic, 0 when all outputs are equal."""
+    return F.normalize(z.float(), dim=1).std(dim=0).mean() * math.sqrt(z.shape[1])
+
+
+def effective_rank(z: Tensor) -> Tensor:
+    """RankMe: the exponential of the entropy of the normalised singular values of z (N, d); from 1 to min(N, d). Not centred."""
+    singular = torch.linalg.svdvals(z.float())
+    share = singular / singular.sum().clamp_min(torch.finfo(torch.float32).tiny) + 1e-7
+    return torch.exp(-(share * share.log()).sum())
+
+
+def alignment(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared distance of the unit vectors of two views (N, d): 0 when views agree, 2 when they are orthogonal."""
+    return (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(dim=1).mean()
+
+
+def uniformity(z: Tensor) -> Tensor:
+    """Logarithm of the mean of exp(−2‖x − y‖²) over pairs of unit vectors of z (N, d): 0 at collapse, near −4 when uniform and d is large."""
+    z = F.normalize(z.float(), dim=1)
+    n = z.shape[0]
+    gaussian = torch.exp(4 * (z @ z.T - 1))  # ‖x − y‖² = 2 − 2xᵀy
+    return torch.log(((gaussian.sum() - gaussian.diagonal().sum()) / (n * (n - 1))).clamp_min(torch.finfo(torch.float32).tiny))
+
+
+@dataclass
+class Verdict:
+    """What the monitor says of a run."""
+
+    state: str = "healthy"
+    """healthy or collapsed."""
+    text: str = ""
+    since_step: int | None = None
+
+
+class Monitor:
+    """Watches the outputs of a method and remembers since when they look collapsed."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.verdict = Verdict()
+        self.low_since: int | None = None
+        self.low_looks = 0
+
+    def look(self, step: int, output: Output) -> dict[str, float]:
+        """Return the cheap measures of a step and update the verdict."""
+        z1, z2 = output.z[:2]
+        values = {"std": output_std(z1), "alignment": alignment(z1, z2)}
+        if output.p:
+            values["gap"] = alignment(output.p[0], z2)  # how far the prediction is from its target
+        names, numbers = list(values), torch.stack(list(values.values())).tolist()  # one transfer
+        measured = dict(zip(names, numbers, strict=True))
+        self._judge(step, measured["std"], float(output.loss.detach()))
+        return measured
+
+    def look_closely(self, output: Output) -> dict[str, float]:
+        """Return the measures that need a decomposition or all pairs, over one batch."""
+        return {"rank": float(effective_rank(output.z[0])), "uniformity": float(uniformity(output.z[0]))}
+
+    def _judge(self, step: int, std: float, loss: float) -> None:
+        if std >= COLLAPSED_STD:
+            self.low_since, self.low_looks = None, 0
+            self.verdict = Verdict()
+            return
+        self.low_looks += 1
+        self.low_since = step if self.low_since is None else self.low_since
+        if self.low_looks >= PATIENCE:
+            self.verdict = Verdict("collapsed", self._explain(std, loss), self.low_since)
+
+    def _explain(self, std: float, loss: float) -> str:
+        seen = (
+            f"collapsed since step {self.low_since}: the outputs of all images are nearly the same "
+            f"(std x sqrt(d) = {std:.3f}, healthy runs are near 1), loss {loss:.3f}"
+        )
+        return f"{seen}. {_cause(self.run)}"
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep."""
+        return {"verdict": asdict(self.verdict), "low_since": self.low_since, "low_looks": self.low_looks}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take up a saved state."""
+        self.verdict, self.low_since, self.low_looks = Verdict(**state["verdict"]), state["low_since"], state["low_looks"]
+
+
+def _cause(run: Run) -> str:
+    """Return why it probably collapsed and what to try, from what the configuration says."""
+    method = run.method
+    if not method.stop_gradient:
+        return "Why: the stop-gradient is off (SimSiam Fig. 2). Try: --set method.stop_gradient=true"
+    if method.predictor == "none":
+        return "Why: there is no predictor (SimSiam Table 1a). Try: --set method.predictor=trained"
+    if not any(method.projector_bn):
+        return "Why: probably the projector without BN (SimSiam Table 3a). Try: --set method.projector_bn=true,true"
+    lower = run.optim.lr / 4
+    return f"Try: a lower rate (--set optim.lr={lower:g}), a warm-up (--set optim.warmup_epochs=10), larger crops (--set views.scale=0.3,1)"

@@ -1,0 +1,205 @@
+"""Backbones by name, or around a module of the user's own: images (N, C, H, W) to features (N, F)."""
+
+from difflib import get_close_matches
+from types import ModuleType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from stopgrad.config import Net
+from stopgrad.errors import UserError
+from stopgrad.nets.resnet import RESNETS, ResNet
+
+Library = Literal["stopgrad", "torchvision", "timm"]
+
+
+class Backbone(nn.Module):
+    """A network that turns images (N, channels, H, W) into features (N, features)."""
+
+    def __init__(self, net: nn.Module, features: int, channels: int) -> None:
+        super().__init__()
+        self.net = net
+        self.features = features
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the features (N, features) of images (N, channels, H, W)."""
+        features: Tensor = self.net(x)
+        return features
+
+
+def build(net: Net, channels: int, size: int) -> Backbone:
+    """Return the backbone that ``net`` names, freshly initialised, for images of ``channels`` and ``size`` x ``size`` pixels.
+
+    The size matters to networks that are built for one (ViT, Swin) or have a smallest one. torchvision's and timm's networks
+    lose their classifier and keep their own initialisation; a first convolution for other than 3 channels is drawn anew.
+    Raises UserError for unknown names, fields that the named network does not have, and sizes that it cannot take.
+    """
+    library, name = locate(net.backbone)
+    if library == "stopgrad":
+        resnet = ResNet(name, channels=channels, stem=net.stem, width=net.width, zero_init_residual=net.zero_init_residual)
+        return Backbone(resnet, resnet.features, channels)
+    _refuse_resnet_fields(net)
+    try:
+        module = _from_torchvision(name, channels, size) if library == "torchvision" else _from_timm(name, channels, size)
+    except _REFUSALS as error:
+        raise _wrong_images(f"net.backbone: {net.backbone}", channels, size, error) from None
+    return Backbone(module, _probe(f"net.backbone: {net.backbone}", module, channels, size), channels)
+
+
+def wrap(module: nn.Module, channels: int, size: int) -> Backbone:
+    """Return ``module`` as a backbone, its feature width found by a forward of two black images in eval mode.
+
+    Neither its state nor its mode changes. Raises UserError when it cannot take images of ``channels`` and ``size`` x ``size``
+    pixels or does not give one vector an image.
+    """
+    return Backbone(module, _probe(f"backbone: {type(module).__name__}", module, channels, size), channels)
+
+
+def locate(backbone: str) -> tuple[Library, str]:
+    """Return whose network ``backbone`` is and its name there: stopgrad's ResNets first, then torchvision, then timm.
+
+    A prefix ``torchvision/`` or ``timm/`` insists. Raises UserError for a name that none of them has, with the nearest ones.
+    """
+    prefix, slash, name = backbone.rpartition("/")
+    if slash and prefix not in ("torchvision", "timm"):
+        raise UserError(f"net.backbone: the prefix of {backbone!r} is neither torchvision/ nor timm/")
+    if not slash and name in RESNETS:
+        return "stopgrad", name
+    known = [] if slash else list(RESNETS)
+    if prefix in ("", "torchvision"):
+        known += (names := _torchvision_names())
+        if name in names:
+            return "torchvision", name
+    timm = _timm() if prefix in ("", "timm") else None
+    if timm is not None:
+        known += timm.list_models()
+        if timm.is_model(name):
+            return "timm", name
+    elif prefix == "timm":
+        raise UserError(f"net.backbone: {backbone} needs timm: {_INSTALL_TIMM}")
+    close = get_close_matches(name, known, n=3)
+    hint = f"; did you mean {', '.join(close)}?" if close else ""
+    more = f"; for timm's networks: {_INSTALL_TIMM}" if timm is None and not slash else ""
+    where = f"{prefix}'s networks" if slash else "stopgrad's ResNets and the networks of torchvision" + (" and timm" if timm else "")
+    raise UserError(f"net.backbone: no {name!r} among {where}{hint}{more}")
+
+
+def torchvision_options(name: str, size: int) -> dict[str, Any]:
+    """Return the arguments that make torchvision's network ``name`` fit images of ``size`` x ``size`` pixels, one output a forward."""
+    if name in ("googlenet", "inception_v3"):
+        return {"aux_logits": False, "init_weights": True}  # with auxiliary classifiers they return three outputs in training
+    if name.startswith("vit_"):
+        return {"image_size": size}
+    return {"input_size": (size, size)} if name.startswith("maxvit_") else {}
+
+
+def first_convolution(net: nn.Module) -> str:
+    """Return the path of the layer that sees the image: the first convolution, for every network of torchvision."""
+    return next(path for path, module in net.named_modules() if isinstance(module, nn.Conv2d))
+
+
+def classifier(net: nn.Module) -> str:
+    """Return the path of the layer that gives the classes: the last with weights, for every network of torchvision.
+
+    It is a Linear, but for SqueezeNet, whose 1x1 convolution comes before the pooling.
+    """
+    return [path for path, module in net.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+
+
+def _from_torchvision(name: str, channels: int, size: int) -> nn.Module:
+    from torchvision import models
+
+    net: nn.Module = models.get_model(name, weights=None, **torchvision_options(name, size))
+    net.set_submodule(classifier(net), nn.Identity())
+    if channels != 3:
+        path = first_convolution(net)
+        net.set_submodule(path, _for_channels(net.get_submodule(path), channels))
+    return net
+
+
+def _from_timm(name: str, channels: int, size: int) -> nn.Module:
+    import timm
+
+    cfg = timm.models.get_pretrained_cfg(name)
+    sized = {"img_size": size} if cfg is not None and cfg.fixed_input_size else {}
+    net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels, **sized)
+    return net
+
+
+def _for_channels(conv: nn.Module, channels: int) -> nn.Conv2d:
+    """Return ``conv`` for another number of input channels, its weights drawn from a normal distribution as wide as ``conv``'s."""
+    assert isinstance(conv, nn.Conv2d)
+    assert conv.groups == 1
+    other = nn.Conv2d(
+        channels,
+        conv.out_channels,
+        conv.kernel_size,  # type: ignore[arg-type]
+        conv.stride,  # type: ignore[arg-type]
+        conv.padding,  # type: ignore[arg-type]
+        bias=conv.bias is not None,
+    )
+    nn.init.normal_(other.weight, std=float(conv.weight.std()))
+    other.bias = conv.bias
+    return other
+
+
+def _probe(who: str, module: nn.Module, channels: int, size: int) -> int:
+    """Return the feature width of ``module``; see ``wrap``."""
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    modes = [(m, m.training) for m in module.modules()]
+    module.eval()
+    try:
+        with torch.no_grad():
+            out = module(torch.zeros(2, channels, size, size, device=device))
+    except _REFUSALS as error:
+        raise _wrong_images(who, channels, size, error) from None
+    finally:
+        for m, training in modes:
+            m.training = training
+    if not isinstance(out, Tensor):
+        raise UserError(f"{who}: gives a {type(out).__name__}; a backbone gives one tensor of features, (N, F)")
+    if out.ndim != 2 or len(out) != 2:
+        cure = "; end it with nn.AdaptiveAvgPool2d(1) and nn.Flatten()" if out.ndim == 4 else ""
+        raise UserError(f"{who}: gives {tuple(out.shape)} for 2 images; a backbone gives one vector an image, (N, F){cure}")
+    return out.shape[1]
+
+
+_REFUSALS = (AssertionError, RuntimeError, ValueError)
+"""What networks raise for images they cannot take."""
+
+
+def _wrong_images(who: str, channels: int, size: int, error: Exception) -> UserError:
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    return UserError(f"{who} cannot take {channels} x {size} x {size} images ({reason}); choose another view size or backbone")
+
+
+def _refuse_resnet_fields(net: Net) -> None:
+    """Raise UserError where ``net`` asks of torchvision's or timm's network what only stopgrad's ResNets can do."""
+    fields = (("stem", net.stem, "imagenet"), ("width", net.width, 64), ("zero_init_residual", net.zero_init_residual, False))
+    for field, value, neutral in fields:
+        if value != neutral:
+            names = ", ".join(RESNETS)
+            raise UserError(f"net.{field}: {value} is for {names} only; with {net.backbone} it must be {str(neutral).lower()}")
+
+
+_INSTALL_TIMM = "pip install 'stopgrad[timm]'"
+
+
+def _torchvision_names() -> list[str]:
+    from torchvision import models  # here and below: it takes 2 s to import, which only its own networks should cost
+
+    names: list[str] = models.list_models(module=models)
+    return names
+
+
+def _timm() -> ModuleType | None:
+    """Return timm, or None where it is not installed."""
+    try:
+        import timm
+    except ModuleNotFoundError as missing:
+        if missing.name != "timm":
+            raise
+        return None
+    return timm  # type: ignore[no-any-return]

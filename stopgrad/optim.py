@@ -1,0 +1,117 @@
+"""SGD and LARS over named parameters, and the learning rate of a step.
+
+Own code for three reasons: LARS must be ours anyway, the state is kept by parameter name (a checkpoint is then plain
+tensors), and importing torch.optim costs over a second of start-up. Tests hold SGD equal to torch.optim.SGD.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from stopgrad.config import Optim
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that share a rule for the learning rate."""
+
+    params: tuple[tuple[str, Parameter], ...]
+    fixed_lr: bool = False
+    """True: the learning rate stays at its peak the whole run (SimSiam's predictor, Table 1c)."""
+
+
+def peak_lr(cfg: Optim, batch: int) -> float:
+    """Return the learning rate at its highest: the linear rule, ``lr * batch / 256``."""
+    return cfg.lr * batch / 256
+
+
+def cosine_lr(cfg: Optim, batch: int, step: int, steps: int, steps_per_epoch: int) -> float:
+    """Return the rate of ``step`` (from 0) of ``steps``: linear warm-up from 0, then a cosine to 0."""
+    peak, warmup = peak_lr(cfg, batch), cfg.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return peak * step / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+
+
+class Optimizer:
+    """SGD with momentum, or LARS, over groups of named parameters.
+
+    SGD: g ← g + λw, v ← μv + g, w ← w − lr·v. LARS (You et al., arXiv:1708.03888, as SimCLR uses it): g ← g + λw,
+    r = trust·‖w‖/‖g‖ (1 where either norm is 0), v ← μv + lr·r·g, w ← w − v; BN and bias parameters have r = 1.
+    """
+
+    def __init__(self, groups: Sequence[Group], cfg: Optim) -> None:
+        self.cfg = cfg
+        # One list a rule: (fixed rate?, decayed?, adapted?) -> names, parameters, momentum.
+        self.parts: dict[tuple[bool, bool, bool], _Part] = {}
+        for group in groups:
+            for name, p in group.params:
+                matrix = p.ndim > 1  # BN scales and all biases have one dimension
+                key = (group.fixed_lr, cfg.decay_bn_bias or matrix, cfg.kind == "lars" and matrix)
+                part = self.parts.setdefault(key, _Part([], [], []))
+                part.names.append(name)
+                part.params.append(p)
+                part.momentum.append(torch.zeros_like(p))
+
+    def parameters(self) -> list[Parameter]:
+        """Return every parameter, in a fixed order."""
+        return [p for part in self.parts.values() for p in part.params]
+
+    def gradient_norm(self) -> Tensor:
+        """Return the norm of the whole gradient (a scalar on the device); not finite when any element is not."""
+        grads = [p.grad for p in self.parameters() if p.grad is not None]
+        return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for p in self.parameters():
+            p.grad = None
+
+    @torch.no_grad()
+    def step(self, lr: float, peak: float) -> None:
+        """Take one step: groups with a fixed rate use ``peak``, the others ``lr``. A parameter without gradient is left alone."""
+        for (fixed, decayed, adapted), part in self.parts.items():
+            rows = [i for i, p in enumerate(part.params) if p.grad is not None]
+            if rows:
+                self._update([part.params[i] for i in rows], [part.momentum[i] for i in rows], peak if fixed else lr, decayed, adapted)
+
+    def _update(self, params: list[Parameter], momentum: list[Tensor], rate: float, decayed: bool, adapted: bool) -> None:
+        grads = [p.grad for p in params if p.grad is not None]
+        if decayed and self.cfg.weight_decay:
+            grads = list(torch._foreach_add(grads, params, alpha=self.cfg.weight_decay))
+        torch._foreach_mul_(momentum, self.cfg.momentum)
+        if self.cfg.kind == "sgd":
+            torch._foreach_add_(momentum, grads)
+            torch._foreach_add_(params, momentum, alpha=-rate)
+            return
+        if adapted:
+            grads = list(torch._foreach_mul(grads, self._trust_ratios(params, grads)))
+        torch._foreach_add_(momentum, grads, alpha=rate)
+        torch._foreach_sub_(params, momentum)
+
+    def _trust_ratios(self, params: list[Parameter], grads: list[Tensor]) -> list[Tensor]:
+        w, g = torch.stack(torch._foreach_norm(params)), torch.stack(torch._foreach_norm(grads))
+        ratio = torch.where((w > 0) & (g > 0), self.cfg.trust * w / g, torch.ones_like(w))
+        return list(ratio.unbind())
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the momentum by parameter name."""
+        return {name: v for part in self.parts.values() for name, v in zip(part.names, part.momentum, strict=True)}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Copy a saved momentum in. The names must be those of ``state()``."""
+        mine = self.state()
+        assert mine.keys() == state.keys(), "a checkpoint of another model"
+        for name, v in mine.items():
+            v.copy_(state[name])
+
+
+@dataclass
+class _Part:
+    names: list[str]
+    params: list[Parameter]
+    momentum: list[Tensor]

@@ -1,0 +1,93 @@
+"""How a run shows itself: one live line on a terminal, plain lines elsewhere, and tables."""
+
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+PLAIN_EVERY = 10.0
+"""Seconds between two plain lines where there is no terminal."""
+
+
+class Progress:
+    """Shows records of a run: the newest as a live line, the monitor's as lines that stay."""
+
+    def __init__(self, stream: TextIO = sys.stdout) -> None:
+        self.stream = stream
+        self.live = stream.isatty()
+        self._shown = ""
+        self._record: dict[str, Any] = {}
+        self._knn: float | None = None
+        self._began: tuple[float, int] | None = None
+        self._last_plain = 0.0
+        self._last_live = 0.0
+
+    def line(self, text: str) -> None:
+        """Print a line that stays."""
+        self._clear()
+        print(text, file=self.stream, flush=True)
+
+    def record(self, record: dict[str, Any]) -> None:
+        """Take note of a record of metrics.jsonl."""
+        self._record = record
+        if "knn" in record:
+            self._knn = record["knn"]
+
+    def step(self, step: int, steps: int) -> None:
+        """Show where the run is."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began = (now, step)
+        if not self._record:
+            return
+        if self.live and (now - self._last_live > 0.2 or step == steps):
+            self._last_live = now
+            text = self._text(step, steps, now)[: shutil.get_terminal_size().columns - 1]
+            print("\r" + text.ljust(len(self._shown)), end="", file=self.stream, flush=True)
+            self._shown = text
+        elif not self.live and (now - self._last_plain > PLAIN_EVERY or step == steps):
+            self._last_plain = now
+            print(self._text(step, steps, now), file=self.stream, flush=True)
+
+    def close(self) -> None:
+        """Leave the live line standing and go to the next."""
+        if self._shown:
+            print(file=self.stream, flush=True)
+            self._shown = ""
+
+    def _clear(self) -> None:
+        if self._shown:
+            print("\r" + " " * len(self._shown) + "\r", end="", file=self.stream)
+            self._shown = ""
+
+    def _text(self, step: int, steps: int, now: float) -> str:
+        assert self._began is not None
+        r = self._record
+        done, began_step = now - self._began[0], self._began[1]
+        left = done / max(step - began_step, 1) * (steps - step)
+        parts = [f"step {step}/{steps}", f"epoch {step * r['epoch'] / r['step']:.1f}", f"loss {r['loss']:+.3f}", f"lr {r['lr']:.4f}", f"std {r['std']:.2f} (1; 0 collapsed)"]
+        if "rank" in r or "knn" in r or self._knn is not None:
+            parts += [f"kNN {self._knn:.1%}"] if self._knn is not None else []
+        parts += [f"{r['images_per_second']:.0f} img/s", f"waiting {r['waiting']:.0%}", f"{duration(left)} left"]
+        return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person would say it: 42 s, 3 min 20 s, 5 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table: the first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        return "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))).rstrip()
+
+    return [line(header), line(["-" * w for w in widths]), *(line(row) for row in rows)]

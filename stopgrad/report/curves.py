@@ -1,0 +1,104 @@
+"""Which curves a run has, what they are measured against, and how to read them."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from stopgrad.report.charts import Chart, Reference, Series, hover, svg, thin
+from stopgrad.report.files import RunFiles
+from stopgrad.report.wording import readable
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One chart of the page; ``last`` are the series' last values, as readable text, with their colours."""
+
+    key: str
+    title: str
+    note: str
+    svg: Markup
+    last: tuple[tuple[int, str], ...]
+
+
+def draw(runs: Sequence[RunFiles]) -> tuple[list[Drawn], list[dict[str, Any]]]:
+    """Return the charts of ``runs``, one line a run in each, and the data of their hover; quantities never recorded are left out."""
+    marks = [(r.status.since_step, i) for i, r in enumerate(runs) if r.status and r.status.collapsed and r.status.since_step is not None]
+    charts = [chart for chart in _charts(runs) if chart.series]
+    drawn = [
+        Drawn(c.key, c.title, c.note, svg(c, marks), tuple((s.colour, readable(s.values[-1], c.percent)) for s in c.series))
+        for c in charts
+    ]
+    return drawn, [hover(c) for c in charts]
+
+
+def _charts(runs: Sequence[RunFiles]) -> Iterable[Chart]:
+    cosine = any(r.config.method.similarity == "cosine" for r in runs)
+    yield Chart(
+        key="loss",
+        title="Loss",
+        note="A collapse reaches the floor at once; a falling loss alone proves nothing." if cosine else "Comparable only between runs of one method.",
+        series=_series(runs, "loss"),
+        references=(Reference(-1, "−1: two views agree fully"),) if cosine else (),
+        include=(0,) if cosine else (),
+    )
+    yield Chart(
+        key="std",
+        title="Spread of the outputs, std × √d",
+        note="How differently images are represented. Healthy runs stay near 1.",
+        series=_series(runs, "std"),
+        references=(Reference(1, "1: isotropic"), Reference(0, "0: collapse")),
+    )
+    limits = sorted({min(r.config.train.batch // r.config.train.accumulate, r.config.method.projector[-1]) for r in runs})
+    yield Chart(
+        key="rank",
+        title="Effective rank of the outputs",
+        note="How many directions are in use (RankMe), of as many as the smaller of batch and width allows.",
+        series=_series(runs, "rank"),
+        references=(Reference(1, "1: collapse"), *(Reference(limit, f"{limit:,}: the most possible") for limit in limits)),
+        log=True,
+    )
+    yield Chart(
+        key="alignment",
+        title="Alignment of two views",
+        note="Mean squared distance of the unit outputs of one image's two views; lower is closer.",
+        series=_series(runs, "alignment"),
+        references=(Reference(0, "0: views agree"),),
+    )
+    yield Chart(
+        key="uniformity",
+        title="Uniformity of the outputs",
+        note="How evenly the unit outputs cover the sphere; lower is more even.",
+        series=_series(runs, "uniformity"),
+        references=(Reference(0, "0: collapse"), Reference(-4, "−4: evenly spread")),
+    )
+    yield from _without_reference(runs)
+
+
+def _without_reference(runs: Sequence[RunFiles]) -> Iterable[Chart]:
+    yield Chart(
+        key="knn",
+        title="kNN while training",
+        note="Top-1 of the monitor's neighbours, to watch the trend; the results above follow a stated protocol.",
+        series=_series(runs, "knn"),
+        percent=True,
+    )
+    yield Chart(key="lr", title="Learning rate", note="Of the backbone; linear warm-up if any, then a cosine to 0.", series=_series(runs, "lr"), include=(0,))
+    yield Chart(
+        key="images_per_second", title="Images per second", note="Whole training step, two views an image.", series=_series(runs, "images_per_second"), include=(0,)
+    )
+    yield Chart(
+        key="waiting",
+        title="Time waiting for images",
+        note="Share of the training time. Above some per cent, reading is the bottleneck.",
+        series=_series(runs, "waiting"),
+        include=(0, 0.05),
+        percent=True,
+    )
+
+
+def _series(runs: Sequence[RunFiles], field: str) -> tuple[Series, ...]:
+    lines = [Series(r.name, i, *r.series(field)) for i, r in enumerate(runs)]
+    return tuple(thin(line) for line in lines if any(math.isfinite(v) for v in line.values))

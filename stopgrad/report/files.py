@@ -1,0 +1,155 @@
+"""The files of a run directory as typed values. Everything the page says comes from here; nothing is pushed to the report."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from stopgrad.config import Run
+from stopgrad.errors import UserError
+from stopgrad.runs import RunDirectory, read_lines
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """status.json: how far the run came and what the monitor says of it."""
+
+    state: str
+    """running, finished, stopped or failed."""
+    step: int
+    steps: int
+    seconds: float
+    used: int
+    """Images it trains on."""
+    bad: int
+    """Images set aside."""
+    collapsed: bool
+    since_step: int | None
+    text: str
+    """The monitor's words on a collapse; empty while healthy."""
+    chosen: tuple[str, ...]
+    """What was decided from the images, a line each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """A line of evaluations.jsonl. Accuracies 0..1."""
+
+    protocol: str
+    features: str
+    """backbone, random (the same network, untrained) or pixels."""
+    top1: float
+    top5: float | None
+    interval: float | None
+    """Half the width of the 95 % interval of top1, where the protocol gives one."""
+    step: int | None
+    stated: dict[str, Any]
+    """What else decides the number: the sizes of both sets, classes, settings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFiles:
+    """One run directory, read."""
+
+    directory: Path
+    name: str
+    """Unique among the runs of a page."""
+    config: Run
+    environment: dict[str, Any]
+    """Empty when there is no environment.json."""
+    status: Status | None
+    """None before the first status.json."""
+    bad_images: tuple[tuple[str, str], ...]
+    """(name, reason) of every image set aside."""
+    metrics: tuple[dict[str, Any], ...]
+    """Records by rising step."""
+    evaluations: tuple[Evaluation, ...]
+    """The latest of every pair of protocol and features."""
+    embeddings: Path | None
+
+    def series(self, field: str) -> tuple[list[int], list[float]]:
+        """Return (steps, values) of the records that hold ``field``; null and what is not finite become NaN."""
+        held = [(r["step"], r[field]) for r in self.metrics if field in r]
+        return [step for step, _ in held], [math.nan if value is None else float(value) for _, value in held]
+
+    def last(self, field: str) -> float | None:
+        """Return the last value of ``field`` in metrics.jsonl, None when it was never recorded."""
+        _, values = self.series(field)
+        return values[-1] if values else None
+
+    def evaluation(self, protocol: str, features: str) -> Evaluation | None:
+        """Return the latest result of ``protocol`` on ``features``, None when there is none."""
+        return next((e for e in self.evaluations if (e.protocol, e.features) == (protocol, features)), None)
+
+
+def read_run(directory: Path, name: str) -> RunFiles:
+    """Return the files of ``directory``. Raises UserError, naming the file, when there is no run or a file is damaged."""
+    files = RunDirectory(directory)
+    config = files.read_config()
+    records = {r["step"]: r for r in _records(files.metrics, lambda r: r | {"step": int(r["step"])})}
+    evaluations = {(e.protocol, e.features): e for e in _records(files.evaluations, _evaluation)}
+    return RunFiles(
+        directory=directory,
+        name=name,
+        config=config,
+        environment=_object(files.environment, dict) or {},
+        status=_object(files.status_file, _status),
+        bad_images=tuple(_records(files.bad_images, lambda r: (str(r["name"]), str(r["reason"])))),
+        metrics=tuple(records[step] for step in sorted(records)),
+        evaluations=tuple(evaluations.values()),
+        embeddings=files.embeddings if files.embeddings.exists() else None,
+    )
+
+
+def _status(record: dict[str, Any]) -> Status:
+    verdict = record.get("verdict") or {}
+    images = record.get("images") or {}
+    return Status(
+        state=str(record["state"]),
+        step=int(record.get("step", 0)),
+        steps=int(record.get("steps", 0)),
+        seconds=float(record.get("seconds", 0)),
+        used=int(images.get("used", 0)),
+        bad=int(images.get("bad", 0)),
+        collapsed=verdict.get("state") == "collapsed",
+        since_step=verdict.get("since_step"),
+        text=str(verdict.get("text") or ""),
+        chosen=tuple(str(line) for line in record.get("chosen") or ()),
+    )
+
+
+def _evaluation(record: dict[str, Any]) -> Evaluation:
+    sizes = {key: record[key] for key in ("train_images", "test_images", "classes") if key in record}
+    top5, interval = record.get("top5"), record.get("interval")
+    return Evaluation(
+        protocol=str(record["protocol"]),
+        features=str(record["features"]),
+        top1=float(record["top1"]),
+        top5=None if top5 is None else float(top5),
+        interval=None if interval is None else float(interval),
+        step=record.get("step"),
+        stated=sizes | (record.get("settings") or {}),
+    )
+
+
+def _object(path: Path, make: Callable[[dict[str, Any]], T]) -> T | None:
+    if not path.exists():
+        return None
+    return _checked(path, lambda: [make(json.loads(path.read_bytes()))])[0]
+
+
+def _records(path: Path, make: Callable[[dict[str, Any]], T]) -> list[T]:
+    return _checked(path, lambda: [make(record) for record in read_lines(path)])
+
+
+def _checked(path: Path, read: Callable[[], list[T]]) -> list[T]:
+    try:
+        return read()
+    except KeyError as field:
+        raise UserError(f"{path}: a record has no field {field}; the file is damaged or not of this version, move it away") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: {error}; the file is damaged, move it away") from None

@@ -1,0 +1,167 @@
+"""The run directory: where training, judging and the report meet. Files appear whole or not at all."""
+
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from stopgrad.config import Run, from_json, to_json
+from stopgrad.errors import UserError
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` so that a reader, or a machine that loses power, sees the old file or the new one."""
+    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a .jsonl file; none when it is absent. A torn last line (a kill while writing) is passed over."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    records = [json.loads(line) for line in lines[:-1] if line]
+    if lines[-1]:
+        with suppress(ValueError):
+            records.append(json.loads(lines[-1]))
+    return records
+
+
+def append_line(path: Path, record: dict[str, Any]) -> None:
+    """Append one record to a .jsonl file, in one write."""
+    with open(path, "ab") as file:
+        file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+
+
+class RunDirectory:
+    """The files of one run, by name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.environment = path / "environment.json"
+        self.status_file = path / "status.json"
+        self.bad_images = path / "bad_images.jsonl"
+        self.metrics = path / "metrics.jsonl"
+        self.checkpoints = path / "checkpoints"
+        self.backbone = path / "backbone.safetensors"
+        self.evaluations = path / "evaluations.jsonl"
+        self.embeddings = path / "embeddings.parquet"
+        self.report = path / "report.html"
+
+    def exists(self) -> bool:
+        """Whether a run was started here."""
+        return self.config.exists()
+
+    def create(self) -> None:
+        """Make the folder. Raises UserError when something else lies there."""
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path}: a file is in the way; choose another --out")
+        if self.path.is_dir() and not self.exists() and any(p.name not in ("lock",) for p in self.path.iterdir()):
+            raise UserError(f"{self.path}: the folder holds other files and no run; choose another --out")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be made ({error.strerror}); choose another --out") from None
+
+    def read_config(self) -> Run:
+        """Return the run's configuration. Raises UserError when there is none."""
+        if not self.exists():
+            raise UserError(f"{self.path}: no run here (config.json is missing)")
+        try:
+            return from_json(json.loads(self.config.read_text()))
+        except ValueError as error:
+            raise UserError(f"{self.config}: {error}") from None
+
+    def write_config(self, run: Run) -> None:
+        """Write the resolved configuration."""
+        write_whole(self.config, _pretty(to_json(run)))
+
+    def write_environment(self, fingerprint: str) -> None:
+        """Write what the numbers also depend on: versions, machine, command, commit, and the images' fingerprint."""
+        write_whole(self.environment, _pretty(environment() | {"images_sha256": fingerprint}))
+
+    def status(self) -> dict[str, Any]:
+        """Return status.json; empty when there is none."""
+        return json.loads(self.status_file.read_text()) if self.status_file.exists() else {}
+
+    def update_status(self, **changes: Any) -> None:
+        """Change fields of status.json."""
+        write_whole(self.status_file, _pretty(self.status() | changes))
+
+    def cut_metrics(self, step: int) -> None:
+        """Drop the records after ``step``: a resumed run writes them again."""
+        kept = [r for r in read_lines(self.metrics) if r["step"] <= step]
+        write_whole(self.metrics, b"".join(json.dumps(r, ensure_ascii=False).encode() + b"\n" for r in kept))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the only right to write here; the system lets go of it however the process ends. Raises UserError when it is taken."""
+        with open(self.path / "lock", "ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"{self.path}: another process is writing this run; wait for it or choose another --out") from None
+            yield
+
+
+def environment() -> dict[str, Any]:
+    """Return versions, machine, command and commit. Imports nothing heavy: versions come from the packages' metadata."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "versions": {name: _version(name) for name in ("stopgrad", "torch", "torchvision", "timm", "numpy", "pillow")},
+        "commit": _commit(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Return the commit this code stands at, with ``+`` when files differ from it; None outside its own checkout."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=root, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+" if changed else "")
+
+
+def _pretty(record: dict[str, Any]) -> bytes:
+    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
