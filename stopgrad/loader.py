@@ -4,22 +4,27 @@ Order is a pure function of (seed, step): one permutation an epoch, cut into who
 (as in the official code). What fits is resident in a pool; what does not is decoded by worker processes, once an image.
 """
 
+import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stopgrad.config import Data
 from stopgrad.errors import UserError
-from stopgrad.images.decode import BadImage
-from stopgrad.images.pool import Pool
+from stopgrad.images.bad import Bad, BadImage, refuse_too_many
+from stopgrad.images.planes import Planes
+from stopgrad.images.pool import Pool, load
+from stopgrad.images.residence import decide, free_device, free_ram
 from stopgrad.images.sources import Source
+from stopgrad.images.survey import survey
 from stopgrad.keys import generator
 
 
@@ -65,7 +70,7 @@ class Order:
 
     def epoch(self, epoch: int) -> Tensor:
         """Return the permutation of an epoch, (images,) int64."""
-        return torch.randperm(self.images, generator=generator("order", self.seed, epoch))
+        return torch.from_numpy(generator("order", self.seed, epoch).permutation(self.images))
 
     def of_step(self, step: int) -> Tensor:
         """Return the images of ``step`` (from 0), (batch,) int64."""
@@ -87,15 +92,21 @@ class Resident:
     """All images decoded, in RAM or on the device."""
 
     pool: Pool
+    keep: NDArray[np.int64]
+    """Index in the source of every image of the pool."""
+    device: torch.device
     waited: float = 0.0
 
     def __len__(self) -> int:
         return len(self.pool)
 
     def batches(self, order: Order, start: int, stop: int) -> Iterator[Batch]:
-        """Return the batches in order; nothing has to be waited for."""
+        """Return the batches in order; from a pool in RAM, the images of a batch are sent to the device."""
         for rows in order.of_steps(start, stop):
-            yield Batch(self.pool, rows)
+            if self.pool.device == self.device:
+                yield Batch(self.pool, rows)
+            else:
+                yield Batch(self.pool.take(rows).to(self.device), torch.arange(len(rows)))
 
 
 @dataclass
@@ -104,7 +115,7 @@ class Streaming:
 
     source: Source
     data: Data
-    keep: np.ndarray
+    keep: NDArray[np.int64]
     """Indices of the usable images, int64."""
     workers: int
     device: torch.device
@@ -138,6 +149,25 @@ def _leave_interrupts_to_the_trainer(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def open_supply(source: Source, data: Data, device: torch.device, tell: Callable[[str], None]) -> tuple["Resident | Streaming", tuple[Bad, ...]]:
+    """Return the supply of ``source`` for training on ``device``, and the images set aside; where they live is said by ``tell``.
+
+    Raises UserError when more than ``data.max_bad`` of the images are unusable, or none is usable.
+    """
+    found = survey(source, data.max_pixels)
+    headers = found.wanted(data)
+    residence = decide(headers.decoded_bytes(), data.residence, free_ram(), free_device(str(device)))
+    tell(f"{len(source)} images, {residence.line}")
+    if residence.kind != "stream":
+        loaded = load(source, data, headers=found)
+        refuse_too_many(source.name, len(loaded.rows), loaded.bad, data.max_bad)
+        return Resident(loaded.pool.to(device) if residence.kind == "device" else loaded.pool, loaded.rows, device), loaded.bad
+    bad = (*source.aside, *((source.names[i], reason) for i, reason in headers.bad.items()))
+    refuse_too_many(source.name, len(headers.usable()), bad, data.max_bad)
+    workers = (os.cpu_count() or 1) if data.workers < 0 else data.workers
+    return Streaming(source, data, headers.usable(), workers, device), bad
+
+
 class _Steps(Sequence[list[int]]):
     """The sampler: one entry a step, the positions of its images."""
 
@@ -157,7 +187,7 @@ class _Steps(Sequence[list[int]]):
 class _Decoded(Dataset[Batch]):
     """Decodes the images of a step into a pool, in a worker process."""
 
-    def __init__(self, source: Source, data: Data, keep: np.ndarray) -> None:
+    def __init__(self, source: Source, data: Data, keep: NDArray[np.int64]) -> None:
         self.source, self.data, self.keep = source, data, keep
 
     def __getitem__(self, rows: list[int]) -> Batch:
@@ -168,7 +198,7 @@ class _Decoded(Dataset[Batch]):
             bad += failed
         return Batch(Pool.from_arrays(images), torch.arange(len(images)), tuple(bad))
 
-    def _readable(self, row: int) -> tuple[np.ndarray, list[tuple[str, str]]]:
+    def _readable(self, row: int) -> tuple[Planes, list[tuple[str, str]]]:
         """Return image ``row``, or the next one that can be read: the same one on every machine and after every restart."""
         failed = []
         for i in range(len(self.keep)):

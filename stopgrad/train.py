@@ -15,11 +15,10 @@ from torch import Tensor, nn
 
 from stopgrad.checkpoint import load_checkpoint, save_checkpoint
 from stopgrad.config import Run
-from stopgrad.journal import Journal, Listeners
 from stopgrad.keys import seed_of
 from stopgrad.loader import Batch, Order, Supply
 from stopgrad.methods import Method, Output
-from stopgrad.monitor import Verdict
+from stopgrad.monitor import Journal, Listeners, Verdict
 from stopgrad.optim import Optimizer, cosine_lr, peak_lr
 from stopgrad.runs import RunDirectory
 from stopgrad.views.render import render

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from stopgrad.config import Net
 from stopgrad.errors import UserError
-from stopgrad.nets.resnet import RESNETS, ResNet
+from stopgrad.nets.resnet import RESNETS, STEMS, ResNet
 
 Library = Literal["stopgrad", "torchvision", "timm"]
 
@@ -38,6 +38,8 @@ def build(net: Net, channels: int, size: int) -> Backbone:
     """
     library, name = locate(net.backbone)
     if library == "stopgrad":
+        if net.stem not in STEMS:
+            raise UserError(f"net.stem: {net.stem!r} is none of {', '.join(STEMS)}")
         resnet = ResNet(name, channels=channels, stem=net.stem, width=net.width, zero_init_residual=net.zero_init_residual)
         return Backbone(resnet, resnet.features, channels)
     _refuse_resnet_fields(net)
@@ -74,8 +76,8 @@ def locate(backbone: str) -> tuple[Library, str]:
             return "torchvision", name
     timm = _timm() if prefix in ("", "timm") else None
     if timm is not None:
-        known += timm.list_models()
-        if timm.is_model(name):
+        known += (names := timm.list_models())  # without tags: those name weights, and a run starts from random ones
+        if name in names:
             return "timm", name
     elif prefix == "timm":
         raise UserError(f"net.backbone: {backbone} needs timm: {_INSTALL_TIMM}")
@@ -87,31 +89,47 @@ def locate(backbone: str) -> tuple[Library, str]:
 
 
 def torchvision_options(name: str, size: int) -> dict[str, Any]:
-    """Return the arguments that make torchvision's network ``name`` fit images of ``size`` x ``size`` pixels, one output a forward."""
+    """Return the arguments that make torchvision's ``name`` fit images of ``size`` x ``size`` pixels and give one output."""
     if name in ("googlenet", "inception_v3"):
-        return {"aux_logits": False, "init_weights": True}  # with auxiliary classifiers they return three outputs in training
+        return {"aux_logits": False, "init_weights": True}  # with auxiliary classifiers they give three outputs in training
     if name.startswith("vit_"):
         return {"image_size": size}
     return {"input_size": (size, size)} if name.startswith("maxvit_") else {}
 
 
-def first_convolution(net: nn.Module) -> str:
-    """Return the path of the layer that sees the image: the first convolution, for every network of torchvision."""
-    return next(path for path, module in net.named_modules() if isinstance(module, nn.Conv2d))
+def timm_options(name: str, channels: int, size: int) -> dict[str, Any]:
+    """Return the arguments that make timm's ``name`` fit images of ``channels`` and ``size`` x ``size`` pixels, without classes."""
+    import timm
+
+    cfg = timm.models.get_pretrained_cfg(name)
+    return {"num_classes": 0, "in_chans": channels} | ({"img_size": size} if cfg is not None and cfg.fixed_input_size else {})
 
 
-def classifier(net: nn.Module) -> str:
-    """Return the path of the layer that gives the classes: the last with weights, for every network of torchvision.
-
-    It is a Linear, but for SqueezeNet, whose 1x1 convolution comes before the pooling.
-    """
-    return [path for path, module in net.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
-
-
-def _from_torchvision(name: str, channels: int, size: int) -> nn.Module:
+def torchvision_net(name: str, size: int) -> nn.Module:
+    """Return torchvision's network ``name`` for 3 channels, with its classifier."""
     from torchvision import models
 
     net: nn.Module = models.get_model(name, weights=None, **torchvision_options(name, size))
+    return net
+
+
+def first_convolution(net: nn.Module) -> str:
+    """Return the path of the layer that sees the images: the first convolution, in every network of torchvision."""
+    path: str = next(path for path, module in net.named_modules() if isinstance(module, nn.Conv2d))
+    return path
+
+
+def classifier(net: nn.Module) -> str:
+    """Return the path of the layer that gives the classes: the last with weights, in every network of torchvision.
+
+    It is a Linear but for SqueezeNet's, a 1x1 convolution before the pooling.
+    """
+    paths: list[str] = [path for path, module in net.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    return paths[-1]
+
+
+def _from_torchvision(name: str, channels: int, size: int) -> nn.Module:
+    net = torchvision_net(name, size)
     net.set_submodule(classifier(net), nn.Identity())
     if channels != 3:
         path = first_convolution(net)
@@ -122,9 +140,7 @@ def _from_torchvision(name: str, channels: int, size: int) -> nn.Module:
 def _from_timm(name: str, channels: int, size: int) -> nn.Module:
     import timm
 
-    cfg = timm.models.get_pretrained_cfg(name)
-    sized = {"img_size": size} if cfg is not None and cfg.fixed_input_size else {}
-    net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels, **sized)
+    net: nn.Module = timm.create_model(name, pretrained=False, **timm_options(name, channels, size))
     return net
 
 
@@ -140,7 +156,7 @@ def _for_channels(conv: nn.Module, channels: int) -> nn.Conv2d:
         conv.padding,  # type: ignore[arg-type]
         bias=conv.bias is not None,
     )
-    nn.init.normal_(other.weight, std=float(conv.weight.std()))
+    nn.init.normal_(other.weight, std=float(conv.weight.detach().std()))
     other.bias = conv.bias
     return other
 

@@ -12,8 +12,12 @@ from markupsafe import Markup
 
 WIDTH, HEIGHT = 360, 184
 LEFT, RIGHT, TOP, BOTTOM = 42, 352, 14, 162
+FRAME = {"width": WIDTH, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
+"""The same for page.js."""
 BUCKETS = 120
 """Stretches of steps of which a series keeps its first, lowest, highest and last record: about the pixels of a chart."""
+LETTER = 5.5
+"""Width of a letter of a label, about."""
 FEW = 24
 """Series of at most this many points show each as a dot."""
 
@@ -130,7 +134,7 @@ def axes(chart: Chart) -> tuple[Scale, Scale]:
     values += [r.value for r in chart.references] + list(chart.include)
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     if low == high:
-        low, high = (low / 2, high * 2) if chart.log else (low - 0.5, high + 0.5)
+        low, high = (low / 2, high * 2) if chart.log else (low - 0.1 * (abs(low) or 1), high + 0.1 * (abs(high) or 1))
     air = 0.0 if chart.log else 0.04 * (high - low)
     fixed = {*chart.include, *(r.value for r in chart.references)}
     x = Scale(min(0, *steps), max(1, *steps), LEFT, RIGHT) if steps else Scale(0, 1, LEFT, RIGHT)
@@ -144,15 +148,22 @@ def svg(chart: Chart, marks: Sequence[tuple[int, int]] = ()) -> Markup:
     places = log_ticks(y.low, y.high) if chart.log else ticks(y.low, y.high, 4)
     parts = [Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}" tabindex="0">').format(WIDTH, HEIGHT, chart.title)]
     for value, label in zip(places, tick_labels(places, chart.percent), strict=True):
-        parts.append(Markup('<path class="grid" d="M{} {}H{}"/><text class="y" x="{}" y="{}">{}</text>').format(LEFT, y(value), RIGHT, LEFT - 6, y(value) + 3.5, label))
+        parts.append(
+            Markup('<path class="grid" d="M{} {}H{}"/><text class="y" x="{}" y="{}">{}</text>').format(
+                LEFT, y(value), RIGHT, LEFT - 6, y(value) + 3.5, label
+            )
+        )
     steps = ticks(x.low, x.high, 4)
     for step, label in zip(steps, tick_labels(steps), strict=True):
         parts.append(Markup('<text class="x" x="{}" y="{}">{}</text>').format(x(step), HEIGHT - 5, label))
     parts += [Markup('<path class="mark s{}" d="M{} {}V{}"/>').format(colour, x(step), TOP, BOTTOM) for step, colour in marks]
     parts += [Markup('<path class="reference" d="M{} {}H{}"/>').format(LEFT, y(r.value), RIGHT) for r in chart.references]
     parts += [_line(line, x, y) for line in chart.series]
-    parts += [_reference_label(r, y) for r in chart.references]
-    parts += [Markup('<path class="cross" d=""/>'), *(Markup('<circle class="at s{}" r="3"/>').format(line.colour) for line in chart.series)]
+    parts += [_reference_label(r, chart, x, y) for r in chart.references]
+    parts += [
+        Markup('<path class="cross" d=""/><text class="when" y="{}"></text>').format(HEIGHT - 5),
+        *(Markup('<circle class="at s{}" r="3"/>').format(line.colour) for line in chart.series),
+    ]
     return Markup("").join([*parts, Markup("</svg>")])
 
 
@@ -177,7 +188,14 @@ def _line(line: Series, x: Scale, y: Scale) -> Markup:
     return drawn + Markup('<path class="dots s{}" d="{}"/>').format(line.colour, dots)
 
 
-def _reference_label(reference: Reference, y: Scale) -> Markup:
-    """Above its line, or below it when it lies at the top of the chart."""
-    height = y(reference.value)
-    return Markup('<text class="label" x="{}" y="{}">{}</text>').format(RIGHT, height - 4 if height > TOP + 12 else height + 11, reference.label)
+def _reference_label(reference: Reference, chart: Chart, x: Scale, y: Scale) -> Markup:
+    """Above its line, at the end where the curves leave room."""
+    height, width = y(reference.value) - 4, LETTER * len(reference.label)
+    points = [(x(s), y(v)) for line in chart.series for s, v in zip(line.steps, line.values, strict=True) if math.isfinite(v)]
+
+    def room(start: float, end: float) -> float:
+        return min((abs(py - height + 4) for px, py in points if start <= px <= end), default=math.inf)
+
+    at_right = room(RIGHT - width, RIGHT) >= min(room(LEFT, LEFT + width), 14)
+    place, side = (RIGHT, "label") if at_right else (LEFT + 4, "label start")
+    return Markup('<text class="{}" x="{}" y="{}">{}</text>').format(side, place, round(height, 1), reference.label)

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from stopgrad.config import Run
 from stopgrad.report.charts import Chart, Reference, Series, hover, svg, thin
 from stopgrad.report.files import RunFiles
 from stopgrad.report.wording import readable
@@ -25,12 +26,9 @@ class Drawn:
 
 def draw(runs: Sequence[RunFiles]) -> tuple[list[Drawn], list[dict[str, Any]]]:
     """Return the charts of ``runs``, one line a run in each, and the data of their hover; quantities never recorded are left out."""
-    marks = [(r.status.since_step, i) for i, r in enumerate(runs) if r.status and r.status.collapsed and r.status.since_step is not None]
+    marks = [(r.collapsed_since, i) for i, r in enumerate(runs) if r.collapsed_since is not None]
     charts = [chart for chart in _charts(runs) if chart.series]
-    drawn = [
-        Drawn(c.key, c.title, c.note, svg(c, marks), tuple((s.colour, readable(s.values[-1], c.percent)) for s in c.series))
-        for c in charts
-    ]
+    drawn = [Drawn(c.key, c.title, c.note, svg(c, marks), tuple((s.colour, readable(s.values[-1], c.percent)) for s in c.series)) for c in charts]
     return drawn, [hover(c) for c in charts]
 
 
@@ -39,19 +37,21 @@ def _charts(runs: Sequence[RunFiles]) -> Iterable[Chart]:
     yield Chart(
         key="loss",
         title="Loss",
-        note="A collapse reaches the floor at once; a falling loss alone proves nothing." if cosine else "Comparable only between runs of one method.",
+        note="A collapse reaches the floor at once; a falling loss alone proves nothing."
+        if cosine
+        else "Comparable only between runs of one method.",
         series=_series(runs, "loss"),
         references=(Reference(-1, "−1: two views agree fully"),) if cosine else (),
         include=(0,) if cosine else (),
     )
     yield Chart(
         key="std",
-        title="Spread of the outputs, std × √d",
+        title="Output std × √d",
         note="How differently images are represented. Healthy runs stay near 1.",
         series=_series(runs, "std"),
         references=(Reference(1, "1: isotropic"), Reference(0, "0: collapse")),
     )
-    limits = sorted({min(r.config.train.batch // r.config.train.accumulate, r.config.method.projector[-1]) for r in runs})
+    limits = sorted({most_rank(r.config) for r in runs})
     yield Chart(
         key="rank",
         title="Effective rank of the outputs",
@@ -85,9 +85,15 @@ def _without_reference(runs: Sequence[RunFiles]) -> Iterable[Chart]:
         series=_series(runs, "knn"),
         percent=True,
     )
-    yield Chart(key="lr", title="Learning rate", note="Of the backbone; linear warm-up if any, then a cosine to 0.", series=_series(runs, "lr"), include=(0,))
     yield Chart(
-        key="images_per_second", title="Images per second", note="Whole training step, two views an image.", series=_series(runs, "images_per_second"), include=(0,)
+        key="lr", title="Learning rate", note="Of the backbone; linear warm-up if any, then a cosine to 0.", series=_series(runs, "lr"), include=(0,)
+    )
+    yield Chart(
+        key="images_per_second",
+        title="Images per second",
+        note="Whole training step, two views an image.",
+        series=_series(runs, "images_per_second"),
+        include=(0,),
     )
     yield Chart(
         key="waiting",
@@ -97,6 +103,11 @@ def _without_reference(runs: Sequence[RunFiles]) -> Iterable[Chart]:
         include=(0, 0.05),
         percent=True,
     )
+
+
+def most_rank(run: Run) -> int:
+    """Return the highest effective rank the monitor can see: it looks at one part of a batch."""
+    return min(run.train.batch // run.train.accumulate, run.method.projector[-1])
 
 
 def _series(runs: Sequence[RunFiles], field: str) -> tuple[Series, ...]:

@@ -55,7 +55,7 @@ def digest(name: str) -> bytes:
 def choose_queries(table: Table, count: int) -> list[int]:
     """Return ``count`` rows, smallest digest first, every class once before any class twice."""
     seen: dict[str, int] = {}
-    turns = []
+    turns: list[tuple[int, int, int]] = []
     for row in sorted(range(len(table.names)), key=lambda i: digest(table.names[i])):
         label = table.labels[row] if table.labels else ""
         turns.append((seen.setdefault(label, 0), len(turns), row))

@@ -19,7 +19,7 @@ class Status:
     """status.json: how far the run came and what the monitor says of it."""
 
     state: str
-    """running, finished, stopped or failed."""
+    """running, finished, interrupted, collapsed (stopped for it) or failed."""
     step: int
     steps: int
     seconds: float
@@ -27,10 +27,11 @@ class Status:
     """Images it trains on."""
     bad: int
     """Images set aside."""
-    collapsed: bool
+    verdict: str
+    """healthy, collapsed or diverged."""
     since_step: int | None
     text: str
-    """The monitor's words on a collapse; empty while healthy."""
+    """What is to be said of a collapse or divergence; empty while healthy."""
     chosen: tuple[str, ...]
     """What was decided from the images, a line each."""
 
@@ -81,6 +82,17 @@ class RunFiles:
         _, values = self.series(field)
         return values[-1] if values else None
 
+    @property
+    def step(self) -> int:
+        """The last step known of; status.json is not kept up while the run goes on."""
+        recorded = int(self.metrics[-1]["step"]) if self.metrics else 0
+        return max(recorded, self.status.step if self.status else 0)
+
+    @property
+    def collapsed_since(self) -> int | None:
+        """The step since which the run is collapsed, None when it is not."""
+        return self.status.since_step if self.status is not None and self.status.verdict == "collapsed" else None
+
     def evaluation(self, protocol: str, features: str) -> Evaluation | None:
         """Return the latest result of ``protocol`` on ``features``, None when there is none."""
         return next((e for e in self.evaluations if (e.protocol, e.features) == (protocol, features)), None)
@@ -115,7 +127,7 @@ def _status(record: dict[str, Any]) -> Status:
         seconds=float(record.get("seconds", 0)),
         used=int(images.get("used", 0)),
         bad=int(images.get("bad", 0)),
-        collapsed=verdict.get("state") == "collapsed",
+        verdict=str(verdict.get("state", "healthy")),
         since_step=verdict.get("since_step"),
         text=str(verdict.get("text") or ""),
         chosen=tuple(str(line) for line in record.get("chosen") or ()),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from stopgrad.report.files import Evaluation, RunFiles
 from stopgrad.report.wording import plain
 
-PROTOCOLS = {"knn": "kNN", "linear": "Linear (L-BFGS)", "linear-sgd": "Linear (SGD)", "linear-lars": "Linear (LARS)"}
+PROTOCOLS = {"knn": "kNN", "lbfgs": "Linear (L-BFGS)", "linear": "Linear (SGD or LARS)"}
 """Known protocols in the order of the table; others follow under their own name."""
 BASELINES = {"pixels": "Raw pixels", "random": "Random initialisation"}
 
@@ -19,6 +19,11 @@ class Cell:
     interval: float | None
     top5: float | None
     gain: float | None
+
+    @property
+    def shared(self) -> float:
+        """The part of the accuracy that the untrained network reaches too, per cent."""
+        return self.top1 - max(self.gain or 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -74,32 +79,32 @@ def _cell(found: Evaluation | None, untrained: Evaluation | None) -> Cell | None
 
 
 def _settings(runs: Sequence[RunFiles], protocol: str) -> str:
-    """Return what the numbers of a column depend on: once where all agree, else row by row."""
-    rows = {_whose(run, e, len(runs) > 1): e.stated for run in runs for e in run.evaluations if e.protocol == protocol}
-    keys = list(dict.fromkeys(key for stated in rows.values() for key in stated))
+    """Return what the numbers of a column depend on: once where all rows agree, else value by value with its rows."""
+    measured = [(run, e) for run in runs for e in run.evaluations if e.protocol == protocol]
     words = []
-    for key in keys:
+    for key in dict.fromkeys(key for _, e in measured for key in e.stated):
         holders: dict[str, list[str]] = {}
-        for whose, stated in rows.items():
-            holders.setdefault(plain(stated[key]) if key in stated else "not stated", []).append(whose)
-        told = next(iter(holders)) if len(holders) == 1 else ", ".join(f"{value} ({', '.join(who)})" for value, who in holders.items())
-        words.append(f"{key.replace('_', ' ')} {told}")
+        for run, e in measured:
+            holders.setdefault(plain(e.stated[key]) if key in e.stated else "not stated", []).append(_whose(run, e, measured, key))
+        told = [value if len(holders) == 1 else f"{value} ({', '.join(dict.fromkeys(who))})" for value, who in holders.items()]
+        words.append(f"{key.replace('_', ' ')} {', '.join(told)}")
     return " · ".join(words)
 
 
-def _whose(run: RunFiles, evaluation: Evaluation, several: bool) -> str:
+def _whose(run: RunFiles, evaluation: Evaluation, measured: Sequence[tuple[RunFiles, Evaluation]], key: str) -> str:
+    """Name the row of a result; a baseline without its run where the runs agree on ``key``."""
     if evaluation.features == "backbone":
-        return run.name if several else "this run"
+        return run.name if any(other is not run for other, _ in measured) else "this run"
     label = BASELINES.get(evaluation.features, evaluation.features).lower()
-    return f"{label} of {run.name}" if several else label
+    same = {plain(e.stated.get(key)) for _, e in measured if e.features == evaluation.features}
+    return label if len(same) == 1 else f"{label} of {run.name}"
 
 
 def _early(runs: Sequence[RunFiles]) -> list[str]:
     """Return a line for every result that was measured before the run's last step."""
     return [
-        f"{run.name}: {PROTOCOLS.get(e.protocol, e.protocol)} was measured at step {e.step:,}, the run is at step {run.status.step:,}."
+        f"{run.name}: {PROTOCOLS.get(e.protocol, e.protocol)} was measured at step {e.step:,}, the run is at step {run.step:,}."
         for run in runs
         for e in run.evaluations
-        if run.status and e.features == "backbone" and e.step is not None and e.step != run.status.step
+        if e.features == "backbone" and e.step is not None and e.step != run.step
     ]
-

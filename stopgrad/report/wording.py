@@ -3,6 +3,9 @@
 import math
 from typing import Any
 
+_HARMLESS = "\u200c\u200d\u00a0\u202f\u3000"
+"""Not printable to Python, but part of how some scripts and emoji are written: joiners and spaces."""
+
 
 def readable(value: float, percent: bool = False) -> str:
     """Return ``value`` with four significant digits, whole above 1,000; a share as per cent. page.js writes numbers the same way."""
@@ -19,6 +22,11 @@ def readable(value: float, percent: bool = False) -> str:
         mantissa, exponent = text.split("e")
         text = f"{mantissa}e{int(exponent)}"
     return text.replace("-", "−")
+
+
+def visible(text: str) -> str:
+    """Return ``text`` with control characters and those that turn the direction of writing spelled out: a name must not lie about itself."""
+    return "".join(c if c.isprintable() or c in _HARMLESS else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
 
 
 def plain(value: Any) -> str:
@@ -38,15 +46,3 @@ def plain(value: Any) -> str:
             return ", ".join(f"{k} {plain(v)}" for k, v in value.items()) or "none"
         case _:
             return str(value)
-
-
-def duration(seconds: float) -> str:
-    """Return a time in its two largest units: 42 s, 3 min 20 s, 5 h 04 min, 2 d 3 h."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"

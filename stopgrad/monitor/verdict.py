@@ -1,19 +1,13 @@
-"""What can be seen of the representation while it is learned without labels, and the verdict when it collapses.
+"""The verdict: since when the outputs look collapsed, why probably, and what to try."""
 
-Sources: std, SimSiam Fig. 2; effective rank (RankMe), Garrido et al., arXiv:2210.02885, Eq. 1; alignment and uniformity,
-Wang & Isola, arXiv:2005.10242, Eqs. 1 and 2 (α = 2, t = 2).
-"""
-
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from stopgrad.config import Run
 from stopgrad.methods import Output
+from stopgrad.monitor.measures import alignment, effective_rank, output_std, uniformity
 
 LOOK_EVERY = 10
 """Steps between two looks at the output's std, however rarely records are written."""
@@ -21,31 +15,6 @@ COLLAPSED_STD = 0.1
 """Below this std × √d the output is called collapsed; healthy runs stay above 0.5, collapse goes to 0."""
 PATIENCE = 3
 """Looks in a row that must agree before the verdict falls: 30 steps."""
-
-
-def output_std(z: Tensor) -> Tensor:
-    """Mean over channels of the std over images of z/‖z‖, times √d; z (N, d). 1 when isotropic, 0 when all outputs are equal."""
-    return F.normalize(z.float(), dim=1).std(dim=0).mean() * math.sqrt(z.shape[1])
-
-
-def effective_rank(z: Tensor) -> Tensor:
-    """RankMe: the exponential of the entropy of the normalised singular values of z (N, d); from 1 to min(N, d). Not centred."""
-    singular = torch.linalg.svdvals(z.float())
-    share = singular / singular.sum().clamp_min(torch.finfo(torch.float32).tiny) + 1e-7
-    return torch.exp(-(share * share.log()).sum())
-
-
-def alignment(a: Tensor, b: Tensor) -> Tensor:
-    """Mean squared distance of the unit vectors of two views (N, d): 0 when views agree, 2 when they are orthogonal."""
-    return (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(dim=1).mean()
-
-
-def uniformity(z: Tensor) -> Tensor:
-    """Logarithm of the mean of exp(−2‖x − y‖²) over pairs of unit vectors of z (N, d): 0 at collapse, near −4 when uniform and d is large."""
-    z = F.normalize(z.float(), dim=1)
-    n = z.shape[0]
-    gaussian = torch.exp(4 * (z @ z.T - 1))  # ‖x − y‖² = 2 − 2xᵀy
-    return torch.log(((gaussian.sum() - gaussian.diagonal().sum()) / (n * (n - 1))).clamp_min(torch.finfo(torch.float32).tiny))
 
 
 @dataclass

@@ -11,7 +11,7 @@ from stopgrad.config import Run
 from stopgrad.errors import UserError
 from stopgrad.loader import Batch, Order, Supply
 from stopgrad.methods import Output
-from stopgrad.monitor import LOOK_EVERY, Monitor
+from stopgrad.monitor.verdict import LOOK_EVERY, Monitor
 from stopgrad.runs import RunDirectory, append_line, read_lines
 
 Record = dict[str, Any]

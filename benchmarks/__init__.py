@@ -1,0 +1,1 @@
+"""Throughput against peers, on the machine at hand: ``python -m benchmarks``."""

@@ -1,0 +1,5 @@
+"""``python -m stopgrad``."""
+
+from stopgrad.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,148 @@
+"""The command line: what can be typed. Parsing imports no torch; what a command does is in commands.py."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NoReturn
+
+from stopgrad import __version__
+from stopgrad.errors import UserError
+
+OVERVIEW = """\
+Pretrain image backbones without labels by the Siamese methods, judge them, and hand them over.
+
+  stopgrad demo                      the whole way on bundled images, a few minutes on two cores
+  stopgrad inspect PHOTOS            what is there, what is broken, what would be chosen
+  stopgrad pretrain PHOTOS --out RUN train on a folder; the same command again resumes
+  stopgrad evaluate RUN              kNN and linear accuracy beside raw pixels and random initialisation
+  stopgrad report RUN                one HTML page
+  stopgrad embed RUN PHOTOS          an embedding an image, as Parquet
+  stopgrad export RUN --to timm      a backbone that plain torchvision or timm code loads
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers a mistake in one line, with what was probably meant, and exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        known = [option for action in self._actions for option in action.option_strings]
+        known += [str(choice) for action in self._actions for choice in action.choices or ()]
+        doubtful = re.findall(r"'([^']+)'", message)[:1] or re.findall(r"(--[\w-]+)", message)[:1]
+        close = get_close_matches(doubtful[0], known, n=1) if doubtful else []
+        hint = f"; did you mean {close[0]}?" if close and close[0] not in doubtful else ""
+        print(f"{self.prog}: {message}{hint} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+class _Verb(_Parser):
+    """A command: knows its own options, so that a wrong one is answered here and not by the parser above."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found, rest
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; every command's ``run`` names a function of commands.py."""
+    top = _Parser(prog="stopgrad", description=OVERVIEW, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top.add_argument("--version", action="version", version=f"stopgrad {__version__}")
+    verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Verb)
+
+    def verb(name: str, summary: str, example: str) -> argparse.ArgumentParser:
+        p = verbs.add_parser(
+            name, help=summary, description=summary, epilog=f"example:\n  {example}", formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        )
+        p.set_defaults(run=name)
+        return p
+
+    p = verb("demo", "the whole way on the bundled images: train, judge, hand over", "stopgrad demo --out runs/demo")
+    p.add_argument("--out", type=Path, default=Path("runs/demo"), help="run directory (default: %(default)s)")
+
+    p = verb("inspect", "preflight: what the images are, which are broken, what the images recipe would choose", "stopgrad inspect photos")
+    _add_images(p)
+
+    p = verb("pretrain", "train a backbone without labels; the same command again resumes", "stopgrad pretrain photos --epochs 100 --out runs/photos")
+    _add_images(p)
+    _add_training(p)
+
+    p = verb("evaluate", "judge a run's backbone beside raw pixels and random initialisation", "stopgrad evaluate runs/photos --protocol knn lbfgs")
+    _add_run(p)
+    p.add_argument(
+        "--protocol", nargs="+", choices=("knn", "lbfgs", "linear"), default=["knn", "lbfgs"], help="how (default: knn lbfgs); linear is the papers' SGD/LARS"
+    )
+    p.add_argument("--data", metavar="IMAGES", help="labelled images; default: those of the run")
+    p.add_argument("--labels", choices=("auto", "folders"), default="auto", help="where labels come from (default: %(default)s)")
+    p.add_argument("--settings", choices=("simsiam", "moco", "simclr"), default="simsiam", help="whose linear protocol (default: %(default)s)")
+    p.add_argument("--k", type=int, default=200, help="kNN: neighbours (default: %(default)s)")
+    p.add_argument("--temperature", type=float, default=0.1, help="kNN: temperature (default: %(default)s)")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+
+    p = verb("report", "one self-contained HTML page from one or more runs", "stopgrad report runs/photos")
+    p.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run directories; several are shown side by side")
+    p.add_argument("--out", type=Path, help="the page (default: report.html in the first run)")
+
+    p = verb("embed", "write path, label and embedding of every image to a Parquet file", "stopgrad embed runs/photos photos --out photos.parquet")
+    _add_run(p)
+    _add_images(p)
+    p.add_argument("--out", type=Path, help="the file (default: embeddings.parquet in the run)")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+
+    p = verb("export", "write the backbone so that other code loads it", "stopgrad export runs/photos --to torchvision")
+    _add_run(p)
+    p.add_argument("--to", choices=("torchvision", "timm", "safetensors"), required=True, help="whose form")
+    p.add_argument("--out", type=Path, help="file or folder (default: named after the form, in the run)")
+    p.add_argument("--overwrite", action="store_true", help="replace what is there")
+
+    verb("recipes", "list the recipes", "stopgrad recipes")
+    verb("methods", "list the methods", "stopgrad methods")
+    p = verb("show", "print a recipe's every setting", "stopgrad show simsiam/cifar10 --diff simsiam/imagenet")
+    p.add_argument("recipe", metavar="RECIPE")
+    p.add_argument("--diff", metavar="OTHER", help="print only what differs from OTHER")
+    return top
+
+
+def _add_run(p: argparse.ArgumentParser) -> None:
+    p.add_argument("run_directory", metavar="RUN", type=Path, help="run directory")
+
+
+def _add_images(p: argparse.ArgumentParser) -> None:
+    p.add_argument("images", metavar="IMAGES", help="folder, list (.csv, .parquet), CIFAR or IDX folder, or 'bundled'")
+    p.add_argument("--labels", choices=("auto", "folders", "none"), default="auto", help="where labels come from (default: %(default)s)")
+
+
+def _add_training(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--recipe", default="images", help="settings to start from, see 'stopgrad recipes' (default: %(default)s, chosen for your images)")
+    p.add_argument("--out", type=Path, help="run directory (default: runs/NAME-RECIPE)")
+    p.add_argument("--backbone", help="resnet10..152, any torchvision or timm classification network")
+    p.add_argument("--epochs", help="passes over the images")
+    p.add_argument("--batch", help="images a step")
+    p.add_argument("--seed", help="seed of everything random")
+    p.add_argument("--workers", help="decoding processes when images are streamed; -1: one a core")
+    p.add_argument("--on-collapse", choices=("stop", "warn"), help="what a collapse does (default: the recipe's, warn)")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    p.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events into the run (extra: tensorboard)")
+    p.add_argument("--set", dest="overrides", metavar="PATH=VALUE", action="append", default=[], help="any setting, see 'stopgrad show RECIPE'")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status: 0 done, 2 a mistake in what was asked, 3 collapsed, 4 diverged, 75 interrupted and resumable."""
+    asked = parser().parse_args(arguments)
+    from stopgrad import commands  # not before the words are known to be right: a mistake is answered at once
+
+    try:
+        return commands.COMMANDS[asked.run](asked)
+    except UserError as error:
+        print(f"stopgrad: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopgrad: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,225 @@
+"""What each command does: compose, print what was written and what to do next. Returns the exit status.
+
+Each imports what needs torch only after everything that can be checked without it has been checked.
+"""
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stopgrad.config import METHODS, differences, to_json
+from stopgrad.errors import UserError
+from stopgrad.images.inspect import describe, inspect
+from stopgrad.images.sources import open_splits
+from stopgrad.plan import Plan, parse_overrides, plan
+from stopgrad.progress import Progress, duration, table
+from stopgrad.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from stopgrad.train import Outcome
+
+DONE, MISTAKE, COLLAPSED, DIVERGED, INTERRUPTED = 0, 2, 3, 4, 75
+
+
+def pretrain(asked: Namespace) -> int:
+    """``stopgrad pretrain``."""
+    splits = open_splits(asked.images, asked.labels)
+    out = asked.out or Path("runs") / f"{Path(asked.images).name or 'images'}-{asked.recipe.replace('/', '-')}"
+    planned = plan(splits, asked.images, asked.recipe, out, _overrides(asked), _has_gpu)
+    return train(planned, splits, asked.device, asked.tensorboard)
+
+
+def train(planned: Plan, splits: object, device: str, tensorboard: bool) -> int:
+    """Carry out a plan with a live line, and say how it ended."""
+    out = planned.directory.path
+    if planned.finished:
+        print(f"{out}: finished ({planned.run.train.epochs} epochs); nothing to do. Next: stopgrad evaluate {out}")
+        return DONE
+    from stopgrad.api import carry_out
+    from stopgrad.monitor import Listeners
+    from stopgrad.train import Diverged
+
+    progress = Progress()
+    for reason in planned.reasons:
+        progress.line(f"  {reason}")
+    listeners = Listeners(line=progress.line, record=progress.record, step=progress.step)
+    if tensorboard:
+        from stopgrad.monitor.tensorboard import with_tensorboard
+
+        listeners = with_tensorboard(listeners, out / "tensorboard")
+    try:
+        outcome = carry_out(planned, splits, device, listeners)  # type: ignore[arg-type]
+    except Diverged as diverged:
+        progress.close()
+        print(f"stopgrad: {diverged}", file=sys.stderr)
+        return DIVERGED
+    progress.close()
+    return _ended(outcome, out)
+
+
+def _ended(outcome: "Outcome", out: Path) -> int:
+    if outcome.state == "interrupted":
+        print(f"{out}: interrupted at step {outcome.step} of {outcome.steps}, saved; the same command goes on from there")
+        return INTERRUPTED
+    if outcome.state == "collapsed":
+        print(f"stopgrad: {out}: stopped at step {outcome.step}: {outcome.verdict.text}", file=sys.stderr)
+        return COLLAPSED
+    verdict = "no collapse" if outcome.verdict.state == "healthy" else outcome.verdict.text
+    print(f"{out}: trained {outcome.steps} steps in {duration(outcome.seconds)}; {verdict}")
+    print(f"backbone: {out / 'backbone.safetensors'}. Next: stopgrad evaluate {out}; stopgrad report {out}; stopgrad export {out} --to timm")
+    return DONE
+
+
+def _overrides(asked: Namespace) -> dict[str, str]:
+    flags = {
+        "data.labels": asked.labels,
+        "net.backbone": asked.backbone,
+        "train.epochs": asked.epochs,
+        "train.batch": asked.batch,
+        "train.seed": asked.seed,
+        "data.workers": asked.workers,
+        "train.on_collapse": asked.on_collapse,
+    }
+    return {path: text for path, text in flags.items() if text is not None} | parse_overrides(asked.overrides)
+
+
+def _has_gpu() -> bool:
+    from stopgrad.device import has_gpu
+
+    return has_gpu()
+
+
+def inspect_images(asked: Namespace) -> int:
+    """``stopgrad inspect``."""
+    splits = open_splits(asked.images, asked.labels)
+    found = inspect(splits)
+    print("\n".join(describe(splits, found)))
+    if not found.images:
+        raise UserError(f"{asked.images}: no usable image")
+    planned = plan(splits, asked.images, "images", Path("runs") / "none", {}, _has_gpu)
+    print("\nstopgrad pretrain would choose:")
+    for reason in planned.reasons:
+        print(f"  {reason}")
+    from stopgrad.estimate import estimate
+
+    print("\n".join(f"  {line}" for line in estimate(planned.run, found.images)))
+    print(f"next: stopgrad pretrain {asked.images}")
+    return DONE
+
+
+def evaluate(asked: Namespace) -> int:
+    """``stopgrad evaluate``."""
+    from stopgrad.api import evaluate as judge
+
+    records = judge(
+        asked.run_directory,
+        asked.protocol,
+        data=asked.data,
+        labels=asked.labels,
+        settings=asked.settings,
+        k=asked.k,
+        temperature=asked.temperature,
+        device=asked.device,
+    )
+    print("\n".join(results(records)))
+    print(f"written to {asked.run_directory / 'evaluations.jsonl'}. Next: stopgrad report {asked.run_directory}")
+    return DONE
+
+
+FEATURES = {"pixels": "raw pixels", "random": "random initialisation", "backbone": "trained backbone"}
+
+
+def results(records: list[dict[str, object]]) -> list[str]:
+    """Return the table of some evaluations: a row a kind of features, a column a protocol."""
+    protocols = list(dict.fromkeys(str(r["protocol"]) for r in records))
+    cells = {(r["features"], r["protocol"]): f"{float(str(r['top1'])):.1%}" for r in records}
+    return table(["top-1", *protocols], [[label, *(cells.get((kind, p), "") for p in protocols)] for kind, label in FEATURES.items()])
+
+
+def report(asked: Namespace) -> int:
+    """``stopgrad report``."""
+    from stopgrad.reporting import write
+
+    page = write(asked.runs, asked.out)
+    print(f"written to {page}; open it in a browser")
+    return DONE
+
+
+def embed(asked: Namespace) -> int:
+    """``stopgrad embed``."""
+    from stopgrad.embedding import embed_images
+
+    written, count = embed_images(asked.run_directory, asked.images, asked.labels, asked.out, asked.device)
+    print(f"{count} embeddings written to {written}. Next: stopgrad report {asked.run_directory}")
+    return DONE
+
+
+def export(asked: Namespace) -> int:
+    """``stopgrad export``."""
+    from stopgrad.api import backbone_file
+    from stopgrad.publish.export import export as write
+
+    suffix = {"torchvision": "torchvision.pth", "timm": "timm", "safetensors": "weights.safetensors"}[asked.to]
+    out = asked.out or asked.run_directory / suffix
+    print("\n".join(write(backbone_file(asked.run_directory), asked.to, out, asked.overwrite)))
+    return DONE
+
+
+def recipes(asked: Namespace) -> int:
+    """``stopgrad recipes``."""
+    rows = [[name, (make.__doc__ or "").strip().splitlines()[0]] for name, make in RECIPES.items()]
+    rows.insert(0, ["images", "SimSiam fitted to your own images: every choice made from what the preflight finds, and said."])
+    width = max(len(name) for name, _ in rows)
+    print("\n".join(f"{name.ljust(width)}  {line}" for name, line in rows))
+    return DONE
+
+
+def methods(asked: Namespace) -> int:
+    """``stopgrad methods``."""
+    for name, settings in METHODS.items():
+        print(f"{name}  {(settings.__doc__ or '').strip().splitlines()[0]}")
+    return DONE
+
+
+def show(asked: Namespace) -> int:
+    """``stopgrad show``."""
+    shown = [_recipe(name) for name in (asked.recipe, asked.diff) if name is not None]
+    if asked.diff is None:
+        print(json.dumps(to_json(shown[0]), indent=2))
+        return DONE
+    changed = differences(shown[0], shown[1])
+    for line in table(["field", asked.recipe, asked.diff], [[path, str(a), str(b)] for path, (a, b) in changed.items()]):
+        print(line)
+    return DONE
+
+
+def _recipe(name: str):  # type: ignore[no-untyped-def]
+    if name == "images":
+        raise UserError("show images: this recipe depends on your images; stopgrad inspect IMAGES shows what it chooses")
+    if name not in RECIPES:
+        raise UserError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+    return RECIPES[name]()
+
+
+def demo(asked: Namespace) -> int:
+    """``stopgrad demo``."""
+    from stopgrad.demo import run
+
+    return run(asked.out)
+
+
+COMMANDS: dict[str, Callable[[Namespace], int]] = {
+    "demo": demo,
+    "embed": embed,
+    "evaluate": evaluate,
+    "export": export,
+    "inspect": inspect_images,
+    "methods": methods,
+    "pretrain": pretrain,
+    "recipes": recipes,
+    "report": report,
+    "show": show,
+}

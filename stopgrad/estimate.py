@@ -1,0 +1,52 @@
+"""How long a run would take and how much memory, measured by a few of its own steps on this machine."""
+
+import resource
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from stopgrad.config import Run
+from stopgrad.device import pick_device, pick_precision
+from stopgrad.heap import keep_heap
+from stopgrad.images.pool import Pool
+from stopgrad.loader import Batch
+from stopgrad.methods import initialise
+from stopgrad.optim import Optimizer
+from stopgrad.progress import duration
+from stopgrad.train import train_step
+
+STEPS = 2
+"""Measured, after one that is not."""
+
+
+def estimate(run: Run, images: int) -> list[str]:
+    """Return lines: images a second and time for the whole schedule, memory, as measured over a few steps on made-up images."""
+    device = pick_device("auto")
+    keep_heap()
+    run = replace(run, train=replace(run.train, precision=pick_precision(run.train.precision, device)))  # type: ignore[arg-type]
+    side = run.data.short_side or run.views[0].size
+    noise = np.random.default_rng(0).integers(0, 255, (8, run.data.channels, side, side), dtype=np.uint8)
+    batch = Batch(Pool.from_arrays(list(noise)).to(device), torch.arange(run.train.batch) % len(noise))
+    method = initialise(run).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    optimizer = Optimizer(method.param_groups(), run.optim)
+    taken = []
+    for step in range(STEPS + 1):
+        began = time.perf_counter()
+        float(train_step(run, method, method, optimizer, batch, step, STEPS + 1, 0.0).loss)
+        taken.append(time.perf_counter() - began)
+    rate = run.train.batch / min(taken[1:])
+    total = images // run.train.batch * run.train.batch * run.train.epochs / rate
+    return [
+        f"time: about {duration(total)} for {run.train.epochs} epochs ({rate:,.0f} images/s on this {device.type}, {run.train.precision})",
+        f"memory: about {_peak_bytes(device) / 2**30:.1f} GiB for training, and the images themselves",
+    ]
+
+
+def _peak_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,53 @@
+"""Images handed over in memory: NumPy arrays, torch tensors, or anything that NumPy can take an array of."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from stopgrad.errors import UserError
+from stopgrad.images.planes import Planes
+from stopgrad.images.source import ArraySource, Labels, Names
+
+
+def from_arrays(images: Any, labels: ArrayLike | None = None, classes: Sequence[str] | None = None, name: str = "arrays") -> ArraySource:
+    """Return a source of images in memory, uint8 or uint16; arrays that are planar already are not copied.
+
+    images: one array (N, H, W), (N, H, W, C) or (N, C, H, W), or a sequence of arrays (H, W), (H, W, C) or (C, H, W) of any sizes.
+    Of the first and the last axis of an image the shorter one is the channels; they must differ. labels: (N,) whole numbers;
+    classes: their names, 0 first (by default the numbers). Raises UserError for other types, shapes and lengths.
+    """
+    one = not isinstance(images, list | tuple)
+    planes: Planes | list[Planes] = _planar(images, 1) if one else [_planar(image, 0) for image in images]
+    labels, classes = _labelled(labels, classes, len(planes), name)
+    return ArraySource(name=name, names=Names(map(str, range(len(planes)))), labels=labels, classes=classes, images=planes)
+
+
+def _planar(image: Any, leading: int) -> Planes:
+    """Return an array as ``leading`` axes, then (C, H, W), C-contiguous."""
+    try:
+        array = np.asarray(image)
+    except (TypeError, ValueError) as error:  # a tensor on a GPU; a nested list of unequal lengths
+        raise UserError(f"arrays: no array can be made of {type(image).__name__} ({error})") from None
+    if array.dtype not in (np.uint8, np.uint16):
+        raise UserError(f"arrays: {array.dtype} of shape {array.shape}; hand over uint8 (0 to 255) or uint16 (0 to 65535)")
+    if 0 in array.shape[leading:]:
+        raise UserError(f"arrays: of shape {array.shape} there are no pixels; leave empty images out")
+    if array.ndim == leading + 2:
+        return np.ascontiguousarray(np.expand_dims(array, leading))
+    if array.ndim != leading + 3 or array.shape[leading] == array.shape[-1]:
+        raise UserError(f"arrays: of shape {array.shape} the channels cannot be told; hand over (H, W, C) or (C, H, W) images, C the shorter axis")
+    return np.ascontiguousarray(array if array.shape[leading] < array.shape[-1] else np.moveaxis(array, -1, leading))
+
+
+def _labelled(labels: ArrayLike | None, classes: Sequence[str] | None, images: int, name: str) -> tuple[Labels | None, tuple[str, ...] | None]:
+    if labels is None:
+        return None, None
+    found = np.asarray(labels)
+    if found.shape != (images,) or found.dtype.kind not in "iu":
+        raise UserError(f"{name}: labels are {found.dtype} of shape {found.shape}; hand over {images} whole numbers")
+    names = tuple(classes) if classes is not None else tuple(map(str, range(int(found.max(initial=-1)) + 1)))
+    if images and not 0 <= found.min() <= found.max() < len(names):
+        raise UserError(f"{name}: labels from {found.min()} to {found.max()}, but {len(names)} classes from 0")
+    return found.astype(np.int64), names

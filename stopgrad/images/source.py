@@ -1,0 +1,180 @@
+"""What every source of images offers."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stopgrad.config import Data
+from stopgrad.images import decode
+from stopgrad.images.bad import Bad, BadImage, printable
+from stopgrad.images.header import Header
+from stopgrad.images.planes import Planes, reduce_planes, refusal, to_channels
+
+Labels = NDArray[np.int64]
+
+
+class Names(Sequence[str]):
+    """Many names in two arrays: a million of them are no Python objects, and travel to a worker process as two buffers.
+
+    ``names[i]`` can be shown (one line of valid UTF-8); ``names.exact(i)`` is the name as the file system has it.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        encoded = [name.encode("utf-8", "surrogateescape") for name in names]
+        self._ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
+        self._text = b"".join(encoded)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, i: int) -> str:  # type: ignore[override]  # never sliced
+        return printable(self.exact(i))
+
+    def exact(self, i: int) -> str:
+        """Return name ``i`` unchanged."""
+        if not 0 <= i < len(self):
+            raise IndexError(i)
+        start = self._ends[i - 1] if i else 0
+        return self._text[start : self._ends[i]].decode("utf-8", "surrogateescape")
+
+    def content(self) -> bytes:
+        """Return bytes that only the same names in the same order give."""
+        return self._ends.astype("<i8").tobytes() + self._text
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Source(ABC):
+    """Images in a fixed order. Cheap to send to worker processes, unless the images themselves are in memory."""
+
+    name: str
+    """What the user called it; for messages."""
+    names: Names
+    """One an image."""
+    labels: Labels | None
+    """(images,) indices into ``classes``; None without labels."""
+    classes: tuple[str, ...] | None
+    """Names of the classes; None without labels."""
+    aside: tuple[Bad, ...] = ()
+    """What looked like an image or a folder and could not even be listed."""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """Files that were not taken for images, counted by ending (or what else keeps them out)."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def fingerprint(self) -> str:
+        """Return a hex digest of what the images are: names, sizes in bytes and labels."""
+        digest = hashlib.sha256(self.names.content())
+        digest.update(self.sizes().astype("<i8").tobytes())
+        if self.labels is not None:
+            digest.update(self.labels.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    @abstractmethod
+    def sizes(self) -> NDArray[np.int64]:
+        """Return the bytes of every image's file, or array; -1 where there is no file."""
+
+    @abstractmethod
+    def header(self, i: int) -> Header:
+        """Return what image ``i`` is without decoding it. Raises BadImage."""
+
+    @abstractmethod
+    def read(self, i: int, data: Data) -> Planes:
+        """Return image ``i`` as (data.channels, H, W), uint8 or uint16, C-contiguous. Raises BadImage."""
+
+    @abstractmethod
+    def digest(self, i: int) -> bytes:
+        """Return a SHA-256 that two images share when their files are equal byte for byte. Raises BadImage."""
+
+    def array(self) -> Planes | None:
+        """Return all images as (N, C, H, W), to be read only, where they are in memory and of one size; else None."""
+        return None
+
+
+class Splits(NamedTuple):
+    """A source's parts."""
+
+    train: Source
+    test: Source | None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FileSource(Source):
+    """Image files below a folder, or named by a list."""
+
+    root: Path
+    """The names are relative to it."""
+    file_sizes: NDArray[np.int64]
+
+    def path(self, i: int) -> Path:
+        """Return where image ``i`` lies."""
+        return self.root / self.names.exact(i)
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Return the bytes of every file; -1 where there is none."""
+        return self.file_sizes
+
+    def header(self, i: int) -> Header:
+        """Return what the file's first bytes tell."""
+        return decode.header(self.path(i))
+
+    def read(self, i: int, data: Data) -> Planes:
+        """Return the decoded file."""
+        return decode.decode(self.path(i), data.channels, data.max_pixels, data.short_side)
+
+    def digest(self, i: int) -> bytes:
+        """Return the SHA-256 of the file."""
+        try:
+            with open(self.path(i), "rb") as file:
+                return hashlib.file_digest(file, "sha256").digest()
+        except OSError as error:
+            raise BadImage(error.strerror or str(error)) from error
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ArraySource(Source):
+    """Images in memory: one array (N, C, H, W), or one (C, H, W) an image; uint8 or uint16."""
+
+    images: Planes | Sequence[Planes]
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Return the bytes of every array."""
+        if isinstance(self.images, np.ndarray):
+            return np.full(len(self), self.images.nbytes // max(len(self), 1), dtype=np.int64)
+        return np.array([image.nbytes for image in self.images], dtype=np.int64)
+
+    def fingerprint(self) -> str:
+        """Return a hex digest of the pixels and labels themselves: the names of arrays say nothing."""
+        digest = hashlib.sha256()
+        for image in self.images:
+            digest.update(repr((image.shape, image.dtype.str)).encode() + np.ascontiguousarray(image).tobytes())
+        if self.labels is not None:
+            digest.update(self.labels.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def header(self, i: int) -> Header:
+        """Return the array's shape."""
+        channels, height, width = self.images[i].shape
+        return Header(width, height, channels, 8 * self.images[i].itemsize)
+
+    def read(self, i: int, data: Data) -> Planes:
+        """Return the array with the channels and size that ``data`` asks for."""
+        header = self.header(i)
+        if reason := decode.too_large(header, data.max_pixels) or refusal(header.channels, data.channels):
+            raise BadImage(reason)
+        return np.ascontiguousarray(to_channels(reduce_planes(self.images[i], data.short_side), data.channels))
+
+    def digest(self, i: int) -> bytes:
+        """Return the SHA-256 of the pixels and their shape."""
+        image = self.images[i]
+        return hashlib.sha256(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes()).digest()
+
+    def array(self) -> Planes | None:
+        """Return the one array; None when there is one an image."""
+        return self.images if isinstance(self.images, np.ndarray) else None

@@ -1,0 +1,88 @@
+"""The headers of all images: what can be planned before one is decoded."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stopgrad.config import Data
+from stopgrad.images.bad import BadImage
+from stopgrad.images.decode import quiet_decoders, too_large
+from stopgrad.images.header import Header
+from stopgrad.images.planes import reduced_size, refusal
+from stopgrad.images.residence import free_ram
+from stopgrad.images.source import Source
+from stopgrad.images.threads import cores, in_threads
+
+DECODING_BYTES = 12
+"""What a pixel takes while it is decoded: Pillow's four bytes, a converted copy, the planes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What the headers say, one entry an image; zeros where the image is bad."""
+
+    heights: NDArray[np.int64]
+    widths: NDArray[np.int64]
+    channels: NDArray[np.int64]
+    bits: NDArray[np.int64]
+    bad: dict[int, str]
+    """Index → reason of every image whose header is unusable already."""
+
+    def usable(self) -> NDArray[np.int64]:
+        """Return the indices of the images that are not bad."""
+        return np.flatnonzero(self.channels)
+
+    def without(self, bad: dict[int, str]) -> "Survey":
+        """Return the survey with the images ``bad`` (index → reason) bad as well."""
+        good = np.ones(len(self.channels), dtype=np.int64)
+        good[list(bad)] = 0
+        return Survey(self.heights * good, self.widths * good, self.channels * good, self.bits * good, self.bad | bad)
+
+    def wanted(self, data: Data) -> "Survey":
+        """Return the survey of the images as ``data`` wants them: reduced, with its channels; those that cannot have them become bad."""
+        reasons = {int(c): refusal(int(c), data.channels) for c in np.unique(self.channels[self.usable()])}
+        found = self.without({int(i): reason for i in self.usable() if (reason := reasons[int(self.channels[i])])})
+        for i in found.usable():
+            found.heights[i], found.widths[i] = reduced_size(int(found.heights[i]), int(found.widths[i]), data.short_side)
+        found.channels[found.usable()] = data.channels
+        return found
+
+    def threads(self) -> int:
+        """Return how many threads may decode at once: one a core, fewer where the largest images would fill an eighth of the free RAM (or 1 GB)."""
+        largest = int((self.heights * self.widths).max(initial=1))
+        return max(1, min(cores(), max(10**9, free_ram() // 8) // (DECODING_BYTES * largest)))
+
+    def decoded_bytes(self) -> int:
+        """Return the memory of all images, decoded: two bytes a sample when any of them has 16 bits."""
+        return int((self.heights * self.widths * self.channels).sum()) * (2 if self.deep() else 1)
+
+    def deep(self) -> bool:
+        """Return whether any image has 16 bits a sample."""
+        return bool((self.bits == 16).any())
+
+
+def survey(source: Source, max_pixels: int) -> Survey:
+    """Return the headers of all images of ``source``; one of more than ``max_pixels`` is bad."""
+    images = source.array()
+    if images is not None:
+        channels, height, width = images.shape[1:]
+        kinds: list[Header | str] = [_checked(Header(width, height, channels, 8 * images.itemsize), max_pixels)] * len(source)
+    else:
+        with quiet_decoders():
+            threads = 4 * cores()  # files on a network answer late
+            kinds = list(in_threads(lambda i: _header(source, i, max_pixels), range(len(source)), threads))
+    rows = [kind if isinstance(kind, Header) else Header(0, 0, 0, 0) for kind in kinds]
+    table = np.array(rows, dtype=np.int64).reshape(-1, 4)
+    return Survey(table[:, 1], table[:, 0], table[:, 2], table[:, 3], {i: kind for i, kind in enumerate(kinds) if isinstance(kind, str)})
+
+
+def _header(source: Source, i: int, max_pixels: int) -> Header | str:
+    try:
+        return _checked(source.header(i), max_pixels)
+    except BadImage as bad:
+        return str(bad)
+
+
+def _checked(header: Header, max_pixels: int) -> Header | str:
+    return too_large(header, max_pixels) or header

@@ -1,0 +1,179 @@
+"""backbone.safetensors: a backbone and what it takes to use it, in one file that appears whole or not at all.
+
+The tensors bear the network's own names, so that for a ResNet plain torchvision loads them. The metadata has one entry,
+``stopgrad``, a JSON text: one entry because safetensors writes several in random order, and equal backbones give equal files.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from stopgrad.config import Net
+from stopgrad.errors import UserError
+from stopgrad.nets.backbones import Backbone, build, wrap
+
+FORM = 1
+"""Version of the metadata; raised when an entry changes its meaning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What the file says of its backbone."""
+
+    net: Net | None
+    """How to build it; None for a module of the user's own."""
+    channels: int
+    size: int
+    """Side of the images it was trained on, pixels."""
+    mean: tuple[float, ...]
+    """Taken off every channel (values 0..1); one value, or one a channel."""
+    std: tuple[float, ...]
+    """Divides every channel after that."""
+    sha256: str
+    """``digest`` of the backbone."""
+    extra: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded(Header):
+    """A backbone from a file, on the CPU and in training mode, as a new module is."""
+
+    backbone: Backbone
+
+
+def save(path: Path, backbone: Backbone, net: Net | None, size: int, mean: tuple[float, ...], std: tuple[float, ...], extra: dict[str, str]) -> None:
+    """Write ``backbone`` to ``path``; ``net`` is None for a module of the user's own. Fields as in ``Header``.
+
+    Raises UserError when the file cannot be written, or the module keeps state that is no tensor.
+    """
+    state = _state(backbone)
+    header = Header(net=net, channels=backbone.channels, size=size, mean=mean, std=std, sha256=_digest(state), extra=extra)
+    with whole(path) as temporary:
+        save_file(state, temporary, {"stopgrad": json.dumps({"form": FORM, **asdict(header)}, sort_keys=True)})
+
+
+def load(path: Path, into: nn.Module | None = None) -> Loaded:
+    """Return the backbone in ``path``, checked against its digest; nothing in the file is executed.
+
+    A file of the user's own module (``Header.net`` is None) needs ``into``: a fresh one, that takes the weights. The random
+    state is left as it was. Raises UserError when the file is missing, damaged, no backbone of stopgrad, or does not fit.
+    """
+    metadata, state = _read(path)
+    header = _parse(path, metadata)
+    if header.sha256 != _digest(state):
+        raise UserError(f"{path}: damaged (its SHA-256 is not the one written with it); take it from its source again")
+    with torch.random.fork_rng(devices=[]):
+        backbone = _empty(path, header, into)
+    try:
+        backbone.net.load_state_dict(state)
+    except RuntimeError as error:
+        what = header.net.backbone if header.net else type(into).__name__
+        raise UserError(f"{path}: its weights do not fit {what}: {' '.join(str(error).split())[:300]}") from None
+    return Loaded(backbone=backbone, **vars(header))
+
+
+def digest(backbone: Backbone) -> str:
+    """Return the SHA-256 (hex) of the names, types, shapes and bytes of the backbone's state; the device and layout do not matter."""
+    return _digest(_state(backbone))
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield a path beside ``path``; what is written there becomes ``path`` at the end, or nothing does.
+
+    Raises UserError when the disk does not take it.
+    """
+    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync(path.parent)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: cannot be written ({error})") from None
+
+
+def _sync(path: Path) -> None:
+    """Make a file's content, or the names in a folder, durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _state(backbone: Backbone) -> dict[str, Tensor]:
+    """Return copies of the network's parameters and buffers on the CPU, contiguous, none sharing memory with another."""
+    state = backbone.net.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise UserError(f"backbone: the state {name!r} of {type(backbone.net).__name__} is a {type(value).__name__}; only tensors can be saved")
+    return {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+
+
+def _digest(state: Mapping[str, Tensor]) -> str:
+    sha = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name]
+        sha.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
+        sha.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    if path.is_dir():
+        raise UserError(f"{path}: a folder; name the backbone.safetensors in it")
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: cannot be read as safetensors, cut short or another kind of file ({error})") from None
+
+
+def _parse(path: Path, metadata: dict[str, str]) -> Header:
+    if "stopgrad" not in metadata:
+        raise UserError(f"{path}: not a backbone that stopgrad wrote (its metadata does not say so)")
+    try:
+        record = json.loads(metadata["stopgrad"])
+        if record["form"] != FORM:
+            raise UserError(f"{path}: written in form {record['form']}, this version of stopgrad reads form {FORM}")
+        net = None if record["net"] is None else Net(**record["net"])
+        if net is not None and (type(net.backbone), type(net.stem), type(net.width)) != (str, str, int):
+            raise TypeError(net)
+        return Header(
+            net=net,
+            channels=int(record["channels"]),
+            size=int(record["size"]),
+            mean=tuple(map(float, record["mean"])),
+            std=tuple(map(float, record["std"])),
+            sha256=str(record["sha256"]),
+            extra=dict(record["extra"]),
+        )
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: its metadata is not what stopgrad writes ({error!r})") from None
+
+
+def _empty(path: Path, header: Header, into: nn.Module | None) -> Backbone:
+    if into is not None:
+        return wrap(into, header.channels, header.size)
+    if header.net is None:
+        raise UserError(
+            f"{path}: holds a module of your own, which stopgrad cannot build; in Python: "
+            "module.load_state_dict(safetensors.torch.load_file(path)), or stopgrad's load(path, into=module)"
+        )
+    return build(header.net, header.channels, header.size)

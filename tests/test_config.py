@@ -1,0 +1,106 @@
+"""A run survives the trip through JSON, and every mistake is answered with the field's name."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from stopgrad.config import Run, differences, from_json, problems, set_value, to_json
+from stopgrad.errors import UserError
+from stopgrad.recipes import RECIPES
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_survive_json_and_have_no_contradiction(name: str) -> None:
+    run = RECIPES[name]()
+    assert from_json(json.loads(json.dumps(to_json(run)))) == run
+    assert problems(run) == []
+    assert run.recipe == name
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "value"),
+    [
+        ("optim.lr", "1e-3", 1e-3),
+        ("train.epochs", "7", 7),
+        ("train.compile", "true", True),
+        ("data.short_side", "64", 64),
+        ("method.projector", "64,32", (64, 32)),
+        ("method.projector_bn", "false,true", (False, True)),
+        ("views.1.scale", "0.08,1", (0.08, 1.0)),
+        ("method.similarity", "cross_entropy", "cross_entropy"),
+        ("net.init", "none", None),
+    ],
+)
+def test_set_value_changes_exactly_the_named_field(toy: Run, path: str, text: str, value: object) -> None:
+    changed = set_value(toy, path, text)
+    assert set(differences(toy, changed)) <= {path}
+    node: object = changed
+    for key in path.split("."):
+        node = node[int(key)] if isinstance(node, tuple) and key.isdigit() else getattr(node, key)
+    assert node == value
+
+
+def test_a_field_of_all_views_is_set_at_once(toy: Run) -> None:
+    assert differences(toy, set_value(toy, "views.size", "16")) == {"views.0.size": (8, 16), "views.1.size": (8, 16)}
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "said"),
+    [
+        ("optim.lrr", "1", "did you mean 'lr'"),
+        ("optm.lr", "1", "did you mean 'optim'"),
+        ("optim.lr", "fast", "optim.lr: 'fast' is not a number"),
+        ("train.epochs", "1.5", "not a whole number"),
+        ("train.compile", "yes", "true or false"),
+        ("method.similarity", "cosin", "did you mean 'cosine'"),
+        ("method.projector_bn", "true", "2 values"),
+        ("optim", "1", "optim has kind, lr"),
+        ("optim.lr.x", "1", "lr is a value"),
+        ("views.2.size", "1", "there are 2"),
+    ],
+)
+def test_wrong_overrides_name_the_field(toy: Run, path: str, text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said.replace("(", r"\(")):
+        set_value(toy, path, text)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda r: r["train"].update(epoch=3), "train.epoch: no such field; did you mean 'epochs'"),
+        (lambda r: r["train"].pop("epochs"), "train.epochs: missing"),
+        (lambda r: r["optim"].update(lr="0.1"), "optim.lr: '0.1' is not a number"),
+        (lambda r: r["train"].update(epochs=True), "train.epochs: True is not a whole number"),
+        (lambda r: r["method"].update(name="simsiamm"), "no method 'simsiamm'; did you mean 'simsiam'"),
+        (lambda r: r.update(schema=99), "written in form 99"),
+        (lambda r: r.update(views={}), "views: any number of values"),
+    ],
+)
+def test_wrong_records_name_the_field(toy: Run, change: object, said: str) -> None:
+    record = to_json(toy)
+    change(record)  # type: ignore[operator]
+    with pytest.raises(UserError, match=said):
+        from_json(record)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "said"),
+    [
+        ("train.batch", "7", None),
+        ("train.accumulate", "3", "train.accumulate: 3 does not divide train.batch"),
+        ("views.0.scale", "0.9,0.5", "views.0.scale"),
+        ("views.1.jitter", "1,1,1,0.6", "hue at most 0.5"),
+        ("data.mean", "0.1,0.2", "data.mean: 2 values for 1 channels"),
+        ("data.std", "0", "data.std"),
+        ("optim.warmup_epochs", "3", "optim.warmup_epochs"),
+        ("train.batch", "1", "BN needs at least 2"),
+    ],
+)
+def test_contradictions_name_the_field(toy: Run, path: str, text: str, said: str | None) -> None:
+    found = problems(set_value(toy, path, text))
+    assert found == [] if said is None else any(said in line for line in found)
+
+
+def test_more_than_one_problem_is_told_at_once(toy: Run) -> None:
+    assert len(problems(replace(toy, train=replace(toy.train, epochs=0, batch=1)))) >= 2

@@ -1,0 +1,97 @@
+"""The measures at their closed forms and reference values, and when the verdict falls."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from stopgrad.config import Run
+from stopgrad.methods import Output
+from stopgrad.monitor import Monitor, alignment, effective_rank, output_std, uniformity
+from stopgrad.monitor.verdict import PATIENCE
+
+
+def normal(n: int, d: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("d", [128, 512, 2048])
+def test_std_is_one_when_isotropic_and_zero_when_collapsed(d: int) -> None:
+    assert float(output_std(normal(2000, d))) == pytest.approx(1, abs=0.01)
+    assert float(output_std(normal(1, d).expand(100, d))) == pytest.approx(0, abs=1e-4)
+
+
+def test_std_is_its_definition() -> None:
+    z = normal(7, 5)
+    rows = [[x / sum(y * y for y in row) ** 0.5 for x in row] for row in z.double().tolist()]
+    stds = []
+    for channel in zip(*rows, strict=True):
+        mean = sum(channel) / 7
+        stds.append((sum((x - mean) ** 2 for x in channel) / 6) ** 0.5)
+    assert float(output_std(z)) == pytest.approx(sum(stds) / 5 * 5**0.5, rel=1e-5)
+
+
+def test_rank_counts_equal_directions() -> None:
+    assert float(effective_rank(torch.eye(6, 9))) == pytest.approx(6, rel=1e-3)
+    assert float(effective_rank(normal(1, 9).expand(6, 9))) == pytest.approx(1, rel=1e-3)
+    low = normal(64, 3) @ normal(3, 32, 1)
+    assert float(effective_rank(low)) < 3.01
+
+
+def test_alignment_is_two_minus_two_cosines() -> None:
+    a = normal(5, 8)
+    assert float(alignment(a, 4 * a)) == pytest.approx(0, abs=1e-6)
+    assert float(alignment(a, -a)) == pytest.approx(4, rel=1e-6)
+    assert float(alignment(torch.eye(4), torch.eye(4).roll(1, 0))) == pytest.approx(2, rel=1e-6)
+
+
+def test_uniformity_at_collapse_and_on_the_sphere() -> None:
+    assert float(uniformity(normal(1, 64).expand(50, 64))) == pytest.approx(0, abs=1e-4)
+    assert float(uniformity(normal(1500, 64))) == pytest.approx(-3.875, abs=0.02)  # −2t + log ₀F₁(d/2; t²)
+    assert float(uniformity(torch.eye(5))) == pytest.approx(-4, rel=1e-5)  # all pairs at distance √2
+
+
+def output(spread: float, seed: int = 0) -> Output:
+    z = normal(1, 32) + spread * normal(16, 32, seed + 1)
+    return Output(torch.tensor(-1.0), (z, z), ())
+
+
+def test_the_verdict_falls_after_a_few_looks_and_says_since_when(toy: Run) -> None:
+    monitor = Monitor(replace(toy, method=replace(toy.method, stop_gradient=False)))
+    monitor.look(10, output(1.0))
+    for i in range(PATIENCE):
+        assert monitor.verdict.state == "healthy"
+        monitor.look(20 + 10 * i, output(1e-3))
+    assert monitor.verdict.state == "collapsed"
+    assert monitor.verdict.since_step == 20
+    assert "since step 20" in monitor.verdict.text
+    assert "method.stop_gradient=true" in monitor.verdict.text
+
+
+def test_a_dip_is_no_collapse(toy: Run) -> None:
+    monitor = Monitor(toy)
+    for step in range(10, 200, 10):
+        monitor.look(step, output(1e-3 if step % 30 else 1.0))
+    assert monitor.verdict.state == "healthy"
+
+
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [({"predictor": "none"}, "method.predictor=trained"), ({"projector_bn": (False, False)}, "method.projector_bn=true,true"), ({}, "optim.lr=0.125")],
+)
+def test_the_advice_follows_the_configuration(toy: Run, change: dict[str, object], advice: str) -> None:
+    monitor = Monitor(replace(toy, method=replace(toy.method, **change)))  # type: ignore[arg-type]
+    for step in (10, 20, 30):
+        monitor.look(step, output(1e-4))
+    assert advice in monitor.verdict.text
+
+
+def test_the_state_goes_through_a_checkpoint(toy: Run) -> None:
+    monitor, other = Monitor(toy), Monitor(toy)
+    monitor.look(10, output(1e-3))
+    monitor.look(20, output(1e-3))
+    other.load(monitor.state())
+    other.look(30, output(1e-3))
+    assert other.verdict.since_step == 10
+    assert math.isfinite(other.look(40, output(1e-3))["std"])
