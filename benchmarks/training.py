@@ -64,12 +64,15 @@ class _Peer(nn.Module):
         for _ in range(2):
             layers += [nn.Linear(hidden, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)]
         self.encoder.fc = nn.Sequential(*layers, self.encoder.fc, nn.BatchNorm1d(dim, affine=False))
-        self.predictor = nn.Sequential(nn.Linear(dim, pred_dim, bias=False), nn.BatchNorm1d(pred_dim), nn.ReLU(inplace=True), nn.Linear(pred_dim, dim))
+        self.predictor = nn.Sequential(
+            nn.Linear(dim, pred_dim, bias=False), nn.BatchNorm1d(pred_dim), nn.ReLU(inplace=True), nn.Linear(pred_dim, dim)
+        )
 
     def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
         z1, z2 = self.encoder(x1), self.encoder(x2)
         similarity = nn.CosineSimilarity(dim=1)
-        return -(similarity(self.predictor(z1), z2.detach()).mean() + similarity(self.predictor(z2), z1.detach()).mean()) * 0.5
+        loss: Tensor = -(similarity(self.predictor(z1), z2.detach()).mean() + similarity(self.predictor(z2), z1.detach()).mean()) * 0.5
+        return loss
 
 
 def peer_step(images: np.ndarray, batch: int, device: torch.device) -> Callable[[], object]:

@@ -1,8 +1,10 @@
 """The same in Python: pretrain, evaluate, embed, load_backbone, each what the command of its name does."""
 
+import copy
+import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +15,26 @@ from torch import nn
 from stopgrad.config import Run
 from stopgrad.device import has_gpu, pick_device, pick_precision
 from stopgrad.errors import UserError
+from stopgrad.evaluate.features import PART
+from stopgrad.evaluate.judge import Settings
+from stopgrad.evaluate.knn import Knn
+from stopgrad.evaluate.lbfgs import Lbfgs
 from stopgrad.heap import keep_heap
-from stopgrad.images.sources import Splits, open_splits
-from stopgrad.judging import Judge, knn_probe
-from stopgrad.loader import open_supply
+from stopgrad.images.bad import Bad, listed
+from stopgrad.images.holdout import with_held_out
+from stopgrad.images.sources import LabelRule, Source, Splits, open_splits
+from stopgrad.judging import baselines, evaluate_run, knn_probe, preparation
+from stopgrad.loader import Supply, open_supply
 from stopgrad.methods import initialise
-from stopgrad.monitor import Listeners
+from stopgrad.monitor import Listeners, Verdict
 from stopgrad.nets.backbones import Backbone, wrap
-from stopgrad.nets.files import load, save
+from stopgrad.nets.files import digest, load, save
 from stopgrad.plan import Plan, as_texts, plan
-from stopgrad.runs import RunDirectory
+from stopgrad.publish.embed import Named
+from stopgrad.publish.embed import embed as write_embeddings
+from stopgrad.report.page import write_report
+from stopgrad.runs import RunDirectory, append_line, write_whole
+from stopgrad.thumbnails import thumbnails
 from stopgrad.train import Diverged, Outcome
 from stopgrad.train import pretrain as train_loop
 
@@ -30,12 +42,16 @@ Images = str | os.PathLike[str] | np.ndarray | torch.Tensor
 """A folder, a list, a CIFAR or IDX folder, ``bundled``; or an array (N, H, W) or (N, H, W, C), uint8 or uint16."""
 
 
+def _quiet(line: str) -> None:
+    """Nobody listens."""
+
+
 def pretrain(
     images: Images,
     out: str | os.PathLike[str],
     *,
     recipe: str = "images",
-    labels: str = "auto",
+    labels: LabelRule = "auto",
     settings: Mapping[str, Any] | None = None,
     backbone: nn.Module | None = None,
     device: str = "auto",
@@ -46,8 +62,9 @@ def pretrain(
     ``settings`` are overrides by path, such as ``{"train.epochs": 50, "net.backbone": "resnet34"}``; ``backbone`` is a module of your own
     (N, C, H, W) to (N, features), instead of a named one. Raises UserError for what you can mend, Diverged when the loss is not finite.
     """
-    splits = open_splits(images if isinstance(images, np.ndarray | torch.Tensor) else os.fspath(images), labels)
-    overrides = {"data.labels": labels} | as_texts(settings or {})
+    splits = open_images(images, labels)
+    own = {} if backbone is None else {"net.backbone": f"module:{type(backbone).__name__}"}
+    overrides = {"data.labels": labels} | own | as_texts(settings or {})
     planned = plan(splits, splits.train.name, recipe, Path(out), overrides, has_gpu)
     return carry_out(planned, splits, device, listeners or Listeners(), backbone)
 
@@ -59,45 +76,129 @@ def carry_out(planned: Plan, splits: Splits, device_name: str, listeners: Listen
     directory.create()
     with directory.locked():
         run = _settled(planned, splits, device)
-        supply, bad = open_supply(splits.train, run.data, device, directory, listeners.line)
+        supply, bad = open_supply(splits.train, run.data, device, listeners.line)
+        _name_bad(directory, bad, listeners)
         backbone = wrap(module, run.data.channels, run.views[0].size) if module is not None else None
         method = initialise(run, backbone)
         _take_weights(run, method.backbone)
-        probe = listeners.probe or knn_probe(run, splits, supply, device)
-        directory.update_status(state="running", images={"used": len(supply), "bad": bad}, verdict={"state": "healthy", "text": "", "since_step": None})
+        probe = listeners.probe or knn_probe(run, splits, device)
+        chosen = planned.reasons or directory.status().get("chosen", [])
+        directory.update_status(state="running", images={"used": len(supply), "bad": len(bad)}, chosen=chosen, verdict=asdict(Verdict()))
         try:
             outcome = train_loop(run, method, supply, directory, device, replace(listeners, probe=probe))
         except Diverged as diverged:
-            directory.update_status(state="failed", verdict={"state": "diverged", "text": str(diverged), "since_step": None})
+            directory.update_status(state="failed", verdict=asdict(Verdict("diverged", str(diverged))))
             raise
-        verdict = {"state": outcome.verdict.state, "text": outcome.verdict.text, "since_step": outcome.verdict.since_step}
         if outcome.state == "finished":
-            named = None if module is not None else run.net
-            save(directory.backbone, method.backbone, named, run.views[0].size, run.data.mean, run.data.std, {"run": run.recipe, "step": str(outcome.step)})
-        directory.update_status(state=outcome.state, step=outcome.step, steps=outcome.steps, seconds=outcome.seconds, verdict=verdict)
+            extra = {"recipe": run.recipe, "step": str(outcome.step)}
+            named = None if module is not None else replace(run.net, init=None)
+            assert isinstance(method.backbone, Backbone)
+            save(directory.backbone, method.backbone, named, run.data.size, run.data.mean, run.data.std, extra)
+        ended = {"state": outcome.state, "step": outcome.step, "steps": outcome.steps, "seconds": outcome.seconds}
+        directory.update_status(**ended, verdict=asdict(outcome.verdict))
         return outcome
+
+
+def _settled(planned: Plan, splits: Splits, device: torch.device) -> Run:
+    """Return the run with its precision decided; write its configuration, or check that the images are still those it began with."""
+    directory, fingerprint = planned.directory, splits.train.fingerprint()
+    if planned.resumes:
+        began = json.loads(directory.environment.read_text())["images_sha256"]
+        if fingerprint != began:
+            raise UserError(f"{directory.path}: was begun with other images than {planned.run.data.source} holds now; choose another --out")
+        return planned.run
+    precision = pick_precision(planned.run.train.precision, device)
+    run = replace(planned.run, train=replace(planned.run.train, precision=precision))  # type: ignore[arg-type]
+    directory.write_environment(fingerprint)
+    directory.write_config(run)
+    return run
+
+
+def _name_bad(directory: RunDirectory, bad: Sequence[Bad], listeners: Listeners) -> None:
+    """Write the images set aside before training to bad_images.jsonl, and name the first."""
+    write_whole(directory.bad_images, b"".join(json.dumps({"name": n, "reason": r}).encode() + b"\n" for n, r in bad))
+    if bad:
+        listeners.line(f"set aside: {listed(bad)} (all in {directory.bad_images})")
+
+
+def _take_weights(run: Run, backbone: nn.Module) -> None:
+    """Start from ``net.init``, where one is named."""
+    if run.net.init is not None:
+        saved = load_backbone(run.net.init).state_dict()
+        try:
+            backbone.load_state_dict(saved)
+        except RuntimeError:
+            raise UserError(f"net.init: the backbone of {run.net.init} is not a {run.net.backbone} as this run has it") from None
 
 
 def evaluate(
     run: str | os.PathLike[str],
-    protocol: str | Sequence[str] = ("knn", "lbfgs"),
+    protocols: Sequence[Settings] = (Knn(), Lbfgs()),
     *,
     data: Images | None = None,
-    labels: str = "auto",
-    settings: str = "simsiam",
-    k: int = 200,
-    temperature: float = 0.1,
+    labels: LabelRule = "auto",
     device: str = "auto",
     backbone: nn.Module | None = None,
+    tell: Callable[[str], None] = _quiet,
 ) -> list[dict[str, Any]]:
-    """Judge a finished run's backbone, raw pixels and the same backbone at random initialisation; append and return the records.
+    """Judge a finished run's backbone, raw pixels and the same backbone at random initialisation; append the records to the run and return them.
 
-    ``protocol``: knn, lbfgs (logistic regression on frozen features), linear (the papers' protocol named by ``settings``). ``data`` are
-    labelled images (default: the run's own). Raises UserError without labels or without a finished backbone.
+    ``data``: labelled images, where not the run's own; ``backbone``: a fresh module, of a run on a module of your own. Raises UserError
+    without labels or without a finished backbone.
     """
-    judge = Judge(RunDirectory(Path(run)), data, labels, pick_device(device), backbone)
-    protocols = (protocol,) if isinstance(protocol, str) else tuple(protocol)
-    return [record for name in protocols for record in judge(name, linear_settings=settings, k=k, temperature=temperature)]
+    directory, on = RunDirectory(Path(run)), pick_device(device)
+    settled = directory.read_config()
+    kinds = baselines(settled) if backbone is None else baselines(settled, wrap(copy.deepcopy(backbone), settled.data.channels, settled.data.size))
+    kinds["backbone"] = load_backbone(directory.path, backbone)
+    splits = open_images(data if data is not None else settled.data.source, labels if data is not None else settled.data.labels)
+    step = directory.status()["step"]
+    records = []
+    for record in evaluate_run(settled, kinds, splits, protocols, step, on, tell):
+        append_line(directory.evaluations, record)
+        records.append(record)
+    return records
+
+
+def embed(
+    run: str | os.PathLike[str],
+    images: Images,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    labels: LabelRule = "auto",
+    device: str = "auto",
+    backbone: nn.Module | None = None,
+    tell: Callable[[str], None] = _quiet,
+) -> tuple[Path, int]:
+    """Write path, label and embedding of every image to a Parquet file (default: embeddings.parquet in the run); return it and how many there are.
+
+    Of a source with a test part, both are written. Raises UserError for what you can mend.
+    """
+    directory, on = RunDirectory(Path(run)), pick_device(device)
+    settled, trained = directory.read_config(), load_backbone(directory.path, backbone).to(on)
+    target = Path(out) if out is not None else directory.embeddings
+    splits = open_splits(_spec(images), labels)
+    opened = [(part, open_supply(part, settled.data, on, tell)[0]) for part in splits if part is not None]
+    prep = preparation(settled.data, opened[0][1])
+    batches = (named for part, supply in opened for named in _named(part, supply))
+    return target, write_embeddings(trained, batches, prep, target, digest(trained), on)
+
+
+def _named(source: Source, supply: Supply) -> Iterator[Named]:
+    numbers = torch.split(torch.arange(len(supply)), PART)
+    for some, batch in zip(numbers, supply.fetch(numbers), strict=True):
+        rows = supply.keep[some.numpy()]
+        labels = [None if source.labels is None or source.classes is None else source.classes[source.labels[i]] for i in rows]
+        unreadable = dict(batch.bad)
+        keep = [k for k, i in enumerate(rows) if source.names[int(i)] not in unreadable]  # another image stands in its place
+        yield Named(batch.pool, batch.rows[keep], [source.names[int(rows[k])] for k in keep], [labels[k] for k in keep])
+
+
+def report(runs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str] | None = None) -> Path:
+    """Write one self-contained HTML page of ``runs`` (default: report.html in the first) and return where."""
+    folders = [Path(run) for run in runs]
+    if not folders:
+        raise UserError("report: name at least one run directory")
+    return write_report(folders, Path(out) if out is not None else RunDirectory(folders[0]).report, thumbnails())
 
 
 def load_backbone(run: str | os.PathLike[str], into: nn.Module | None = None) -> Backbone:
@@ -110,7 +211,16 @@ def backbone_file(path: Path) -> Path:
     if path.is_dir():
         directory = RunDirectory(path)
         if not directory.backbone.exists():
-            state = directory.status().get("state", "not begun") if directory.exists() else "no run"
-            raise UserError(f"{path}: no trained backbone here yet (the run is {state}); run stopgrad pretrain to its end")
+            state = directory.status().get("state", "not begun") if directory.exists() else "not there"
+            raise UserError(f"{path}: no trained backbone here (the run is {state}); run stopgrad pretrain to its end")
         return directory.backbone
     return path
+
+
+def _spec(images: Images) -> Any:
+    return os.fspath(images) if isinstance(images, os.PathLike) else images
+
+
+def open_images(images: Images, labels: LabelRule) -> Splits:
+    """Return the training and test parts of ``images``; where labelled images have no test part, a tenth is held out as one."""
+    return with_held_out(open_splits(_spec(images), labels))

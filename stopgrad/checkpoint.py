@@ -36,7 +36,10 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], record: dict[str, Any], keep: int, milestone: bool = False) -> Path:
-    """Write the state of ``step`` and delete all but the newest ``keep`` and the milestones. Raises UserError when the disk refuses; nothing is lost then."""
+    """Write the state of ``step`` and delete all but the newest ``keep`` and the milestones.
+
+    Raises UserError when the disk refuses; nothing is lost then.
+    """
     final = folder / f"step-{step:08d}"
     temporary = folder / f".tmp-{final.name}-{os.getpid()}"
     try:

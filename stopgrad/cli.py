@@ -55,7 +55,12 @@ def parser() -> argparse.ArgumentParser:
 
     def verb(name: str, summary: str, example: str) -> argparse.ArgumentParser:
         p = verbs.add_parser(
-            name, help=summary, description=summary, epilog=f"example:\n  {example}", formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+            name,
+            help=summary,
+            description=summary,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         p.set_defaults(run=name)
         return p
@@ -73,7 +78,11 @@ def parser() -> argparse.ArgumentParser:
     p = verb("evaluate", "judge a run's backbone beside raw pixels and random initialisation", "stopgrad evaluate runs/photos --protocol knn lbfgs")
     _add_run(p)
     p.add_argument(
-        "--protocol", nargs="+", choices=("knn", "lbfgs", "linear"), default=["knn", "lbfgs"], help="how (default: knn lbfgs); linear is the papers' SGD/LARS"
+        "--protocol",
+        nargs="+",
+        choices=("knn", "lbfgs", "linear"),
+        default=["knn", "lbfgs"],
+        help="how (default: knn lbfgs); linear is the papers' SGD/LARS",
     )
     p.add_argument("--data", metavar="IMAGES", help="labelled images; default: those of the run")
     p.add_argument("--labels", choices=("auto", "folders"), default="auto", help="where labels come from (default: %(default)s)")
@@ -130,7 +139,10 @@ def _add_training(p: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status: 0 done, 2 a mistake in what was asked, 3 collapsed, 4 diverged, 75 interrupted and resumable."""
+    """Run the command line and return the exit status.
+
+    0 done; 2 a mistake in what was asked; 3 collapsed; 4 diverged; 75 interrupted, the same command goes on.
+    """
     asked = parser().parse_args(arguments)
     from stopgrad import commands  # not before the words are known to be right: a mistake is answered at once
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from stopgrad.config import METHODS, differences, to_json
 from stopgrad.errors import UserError
+from stopgrad.images.holdout import with_held_out
 from stopgrad.images.inspect import describe, inspect
 from stopgrad.images.sources import open_splits
 from stopgrad.plan import Plan, parse_overrides, plan
@@ -26,7 +27,7 @@ DONE, MISTAKE, COLLAPSED, DIVERGED, INTERRUPTED = 0, 2, 3, 4, 75
 
 def pretrain(asked: Namespace) -> int:
     """``stopgrad pretrain``."""
-    splits = open_splits(asked.images, asked.labels)
+    splits = with_held_out(open_splits(asked.images, asked.labels))
     out = asked.out or Path("runs") / f"{Path(asked.images).name or 'images'}-{asked.recipe.replace('/', '-')}"
     planned = plan(splits, asked.images, asked.recipe, out, _overrides(asked), _has_gpu)
     return train(planned, splits, asked.device, asked.tensorboard)
@@ -94,9 +95,9 @@ def _has_gpu() -> bool:
 
 def inspect_images(asked: Namespace) -> int:
     """``stopgrad inspect``."""
-    splits = open_splits(asked.images, asked.labels)
+    splits = with_held_out(open_splits(asked.images, asked.labels))
     found = inspect(splits)
-    print("\n".join(describe(splits, found)))
+    print("\n".join(describe(found, splits.train.skipped)))
     if not found.images:
         raise UserError(f"{asked.images}: no usable image")
     planned = plan(splits, asked.images, "images", Path("runs") / "none", {}, _has_gpu)
@@ -113,17 +114,17 @@ def inspect_images(asked: Namespace) -> int:
 def evaluate(asked: Namespace) -> int:
     """``stopgrad evaluate``."""
     from stopgrad.api import evaluate as judge
+    from stopgrad.evaluate.knn import Knn
+    from stopgrad.evaluate.lbfgs import Lbfgs
+    from stopgrad.evaluate.linear import LINEAR, Linear
 
-    records = judge(
-        asked.run_directory,
-        asked.protocol,
-        data=asked.data,
-        labels=asked.labels,
-        settings=asked.settings,
-        k=asked.k,
-        temperature=asked.temperature,
-        device=asked.device,
-    )
+    settings: dict[str, Knn | Lbfgs | Linear] = {
+        "knn": Knn(k=asked.k, temperature=asked.temperature),
+        "lbfgs": Lbfgs(),
+        "linear": LINEAR[asked.settings],
+    }
+    protocols = [settings[name] for name in asked.protocol]
+    records = judge(asked.run_directory, protocols, data=asked.data, labels=asked.labels, device=asked.device, tell=print)
     print("\n".join(results(records)))
     print(f"written to {asked.run_directory / 'evaluations.jsonl'}. Next: stopgrad report {asked.run_directory}")
     return DONE
@@ -141,7 +142,7 @@ def results(records: list[dict[str, object]]) -> list[str]:
 
 def report(asked: Namespace) -> int:
     """``stopgrad report``."""
-    from stopgrad.reporting import write
+    from stopgrad.api import report as write
 
     page = write(asked.runs, asked.out)
     print(f"written to {page}; open it in a browser")
@@ -150,9 +151,9 @@ def report(asked: Namespace) -> int:
 
 def embed(asked: Namespace) -> int:
     """``stopgrad embed``."""
-    from stopgrad.embedding import embed_images
+    from stopgrad.api import embed as write
 
-    written, count = embed_images(asked.run_directory, asked.images, asked.labels, asked.out, asked.device)
+    written, count = write(asked.run_directory, asked.images, asked.out, labels=asked.labels, device=asked.device, tell=print)
     print(f"{count} embeddings written to {written}. Next: stopgrad report {asked.run_directory}")
     return DONE
 

@@ -1,1 +1,125 @@
-"""Judging a run: the backbone beside raw pixels and random initialisation, on the images that have labels."""
+"""Judging a run: the backbone beside raw pixels and its own random initialisation, on the labelled images of a source."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stopgrad.config import Data, Run
+from stopgrad.errors import UserError
+from stopgrad.evaluate.features import Labelled, Pixels, Preparation
+from stopgrad.evaluate.judge import Settings, Subject, judge
+from stopgrad.evaluate.knn import Knn
+from stopgrad.images.pool import Pool, load
+from stopgrad.images.source import Source, Splits
+from stopgrad.loader import Resident, Supply, open_supply
+from stopgrad.methods import initialise
+from stopgrad.nets.backbones import Backbone
+from stopgrad.nets.files import digest
+
+Kind = Literal["pixels", "random", "backbone"]
+
+PROBE_BANK, PROBE_QUERIES = 5000, 1000
+"""Images that the monitor's kNN compares, at most: enough to see it rise, cheap enough to look often."""
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The labelled training and test images of a source, ready to be judged on."""
+
+    train: Labelled
+    test: Labelled
+    classes: int
+    prep: Preparation
+
+
+def parts(splits: Splits, data: Data, device: torch.device, tell: Callable[[str], None]) -> Parts:
+    """Open both parts of ``splits``. Raises UserError where there are no labels, or no test images."""
+    train, test = splits
+    if train.labels is None or test is None or train.classes is None:
+        raise UserError(
+            f"{train.name}: judging needs labels; put every class in a folder of its own, give a list with a label column, "
+            "or name labelled images (--data)"
+        )
+    supplies = [open_supply(part, data, device, tell)[0] for part in (train, test)]
+    return Parts(_labelled(supplies[0], train), _labelled(supplies[1], test), len(train.classes), preparation(data, supplies[0]))
+
+
+def preparation(data: Data, supply: Supply) -> Preparation:
+    """Return how images of ``supply`` are prepared for the backbone, by their median shorter side."""
+    resident = isinstance(supply, Resident)  # streamed images are large
+    short = int(torch.minimum(supply.pool.heights, supply.pool.widths).median()) if resident else data.size + 1
+    return Preparation.usual(data.size, short, data.mean, data.std)
+
+
+def _labelled(supply: Supply, source: Source) -> Labelled:
+    assert source.labels is not None
+
+    def fetch(numbers: Iterable[Tensor]) -> Iterator[tuple[Pool, Tensor]]:
+        for batch in supply.fetch(numbers):
+            if batch.bad:  # its neighbour stands in its place, under the wrong label
+                raise UserError(f"{source.name}: {batch.bad[0][0]} cannot be read ({batch.bad[0][1]}); judging needs every image, remove it")
+            yield batch.pool, batch.rows
+
+    return Labelled(fetch, torch.from_numpy(source.labels[supply.keep]))
+
+
+def evaluate_run(
+    run: Run,
+    kinds: Mapping[Kind, nn.Module],
+    splits: Splits,
+    settings: Iterable[Settings],
+    step: int,
+    device: torch.device,
+    tell: Callable[[str], None],
+) -> Iterator[dict[str, Any]]:
+    """Yield a line of evaluations.jsonl for every kind of features and every protocol; features are computed once a kind."""
+    images = parts(splits, run.data, device, tell)
+    settings = [_fitting(s, len(images.train)) for s in settings]
+    for kind, featuriser in kinds.items():
+        weights = digest(featuriser) if isinstance(featuriser, Backbone) else None
+        subject = Subject(
+            featuriser=featuriser.to(device), train=images.train, test=images.test, classes=images.classes, prep=images.prep, device=device
+        )
+        for one in settings:
+            about = {"features": kind, "weights_sha256": weights, "step": step if kind == "backbone" else 0}
+            yield about | judge(one, subject, tell).record() | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+
+
+def baselines(run: Run, initial: Backbone | None = None) -> dict[Kind, nn.Module]:
+    """Return what a backbone is compared with: raw pixels, and the weights that training began with (of a module of your own: ``initial``)."""
+    return {"pixels": Pixels(run.data.channels, run.data.size), "random": initial or initialise(run).backbone}
+
+
+def _fitting(settings: Settings, images: int) -> Settings:
+    """Return kNN with a k that few images allow: a fifth of them at most."""
+    return replace(settings, k=min(settings.k, max(1, images // 5))) if isinstance(settings, Knn) else settings
+
+
+def knn_probe(run: Run, splits: Splits, device: torch.device) -> Callable[[nn.Module], dict[str, float]] | None:
+    """Return what the monitor calls to judge a backbone by kNN on held-out images; None without labels."""
+    train, test = splits
+    if train.labels is None or train.classes is None or test is None or test.labels is None:
+        return None
+    classes = len(train.classes)
+    bank, queries = (_sample(part, run.data, most, device) for part, most in ((train, PROBE_BANK), (test, PROBE_QUERIES)))
+    prep = preparation(run.data, bank[1])
+    settings = _fitting(Knn(), len(bank[0]))
+
+    def probe(backbone: nn.Module) -> dict[str, float]:
+        subject = Subject(featuriser=backbone, train=bank[0], test=queries[0], classes=classes, prep=prep, device=device)
+        return {"knn": judge(settings, subject).score.top1}
+
+    return probe
+
+
+def _sample(source: Source, data: Data, most: int, device: torch.device) -> tuple[Labelled, Supply]:
+
+    chosen = np.unique(np.linspace(0, len(source) - 1, min(most, len(source))).round().astype(np.int64))
+    loaded = load(source, data, keep=chosen)
+    supply = Resident(loaded.pool, loaded.rows, device)
+    return _labelled(supply, source), supply

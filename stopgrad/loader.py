@@ -7,7 +7,7 @@ Order is a pure function of (seed, step): one permutation an epoch, cut into who
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -35,20 +35,22 @@ class Batch:
     pool: Pool
     rows: Tensor
     """(batch,) int64, rows of ``pool``."""
-    bad: tuple[tuple[str, str], ...] = ()
+    bad: tuple[Bad, ...] = ()
     """(name, reason) of images that could not be read and were replaced by the next readable one."""
 
 
 class Supply(Protocol):
-    """Something that hands out the batches of steps ``start`` to ``stop``."""
+    """Something that hands out images by their numbers."""
 
+    keep: NDArray[np.int64]
+    """Index in the source of each of its images."""
     waited: float
-    """Seconds that training has waited for images so far."""
+    """Seconds that were waited for images so far."""
 
     def __len__(self) -> int: ...
 
-    def batches(self, order: "Order", start: int, stop: int) -> Iterator[Batch]:
-        """Return the batches in order."""
+    def fetch(self, numbers: Iterable[Tensor]) -> Iterator[Batch]:
+        """Return a batch for each of ``numbers`` (N,) int64, from 0 to ``len() - 1``, in order."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Order:
 
     def __post_init__(self) -> None:
         if self.batch > self.images:
-            raise UserError(f"train.batch: {self.batch} is more than the {self.images} images there are; take --set train.batch={max(2, self.images // 2)}")
+            raise UserError(f"train.batch: {self.batch} is more than the {self.images} images there are; take --batch {max(2, self.images // 2)}")
 
     @property
     def steps_per_epoch(self) -> int:
@@ -100,9 +102,9 @@ class Resident:
     def __len__(self) -> int:
         return len(self.pool)
 
-    def batches(self, order: Order, start: int, stop: int) -> Iterator[Batch]:
+    def fetch(self, numbers: Iterable[Tensor]) -> Iterator[Batch]:
         """Return the batches in order; from a pool in RAM, the images of a batch are sent to the device."""
-        for rows in order.of_steps(start, stop):
+        for rows in numbers:
             if self.pool.device == self.device:
                 yield Batch(self.pool, rows)
             else:
@@ -124,12 +126,12 @@ class Streaming:
     def __len__(self) -> int:
         return len(self.keep)
 
-    def batches(self, order: Order, start: int, stop: int) -> Iterator[Batch]:
+    def fetch(self, numbers: Iterable[Tensor]) -> Iterator[Batch]:
         """Return the batches in order, each a small pool of its own."""
         loader: DataLoader[Batch] = DataLoader(
             _Decoded(self.source, self.data, self.keep),
             batch_size=None,
-            sampler=_Steps(order, start, stop),
+            sampler=_Lists(numbers),
             num_workers=self.workers,
             prefetch_factor=2 if self.workers else None,
             worker_init_fn=_leave_interrupts_to_the_trainer,
@@ -168,20 +170,14 @@ def open_supply(source: Source, data: Data, device: torch.device, tell: Callable
     return Streaming(source, data, headers.usable(), workers, device), bad
 
 
-class _Steps(Sequence[list[int]]):
-    """The sampler: one entry a step, the positions of its images."""
+class _Lists:
+    """The sampler: numbers as lists, which cost less to send to a worker than tensors."""
 
-    def __init__(self, order: Order, start: int, stop: int) -> None:
-        self.order, self.start, self.stop = order, start, stop
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def __getitem__(self, i: int) -> list[int]:  # type: ignore[override]  # never sliced
-        return self.order.of_step(self.start + i).tolist()
+    def __init__(self, numbers: Iterable[Tensor]) -> None:
+        self.numbers = numbers
 
     def __iter__(self) -> Iterator[list[int]]:
-        return (rows.tolist() for rows in self.order.of_steps(self.start, self.stop))
+        return (rows.tolist() for rows in self.numbers)
 
 
 class _Decoded(Dataset[Batch]):
@@ -198,9 +194,9 @@ class _Decoded(Dataset[Batch]):
             bad += failed
         return Batch(Pool.from_arrays(images), torch.arange(len(images)), tuple(bad))
 
-    def _readable(self, row: int) -> tuple[Planes, list[tuple[str, str]]]:
+    def _readable(self, row: int) -> tuple[Planes, list[Bad]]:
         """Return image ``row``, or the next one that can be read: the same one on every machine and after every restart."""
-        failed = []
+        failed: list[Bad] = []
         for i in range(len(self.keep)):
             index = int(self.keep[(row + i) % len(self.keep)])
             try:

@@ -57,14 +57,15 @@ class Optimizer:
                 part.params.append(p)
                 part.momentum.append(torch.zeros_like(p))
 
-    def parameters(self) -> list[Parameter]:
+    def parameters(self) -> list[Tensor]:
         """Return every parameter, in a fixed order."""
         return [p for part in self.parts.values() for p in part.params]
 
     def gradient_norm(self) -> Tensor:
         """Return the norm of the whole gradient (a scalar on the device); not finite when any element is not."""
         grads = [p.grad for p in self.parameters() if p.grad is not None]
-        return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+        return norm
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -79,7 +80,7 @@ class Optimizer:
             if rows:
                 self._update([part.params[i] for i in rows], [part.momentum[i] for i in rows], peak if fixed else lr, decayed, adapted)
 
-    def _update(self, params: list[Parameter], momentum: list[Tensor], rate: float, decayed: bool, adapted: bool) -> None:
+    def _update(self, params: list[Tensor], momentum: list[Tensor], rate: float, decayed: bool, adapted: bool) -> None:
         grads = [p.grad for p in params if p.grad is not None]
         if decayed and self.cfg.weight_decay:
             grads = list(torch._foreach_add(grads, params, alpha=self.cfg.weight_decay))
@@ -91,9 +92,9 @@ class Optimizer:
         if adapted:
             grads = list(torch._foreach_mul(grads, self._trust_ratios(params, grads)))
         torch._foreach_add_(momentum, grads, alpha=rate)
-        torch._foreach_sub_(params, momentum)
+        torch._foreach_add_(params, momentum, alpha=-1)
 
-    def _trust_ratios(self, params: list[Parameter], grads: list[Tensor]) -> list[Tensor]:
+    def _trust_ratios(self, params: list[Tensor], grads: list[Tensor]) -> list[Tensor]:
         w, g = torch.stack(torch._foreach_norm(params)), torch.stack(torch._foreach_norm(grads))
         ratio = torch.where((w > 0) & (g > 0), self.cfg.trust * w / g, torch.ones_like(w))
         return list(ratio.unbind())
@@ -113,5 +114,5 @@ class Optimizer:
 @dataclass
 class _Part:
     names: list[str]
-    params: list[Parameter]
+    params: list[Tensor]
     momentum: list[Tensor]

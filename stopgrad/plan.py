@@ -82,9 +82,9 @@ def _resumed(directory: RunDirectory, source: str, recipe: str, overrides: Mappi
 
 def _extension(directory: RunDirectory, saved: Run, asked: Run) -> str:
     return (
-        f"{directory.path}: finished its schedule of {saved.train.epochs} epochs, the learning rate has gone to 0; {asked.train.epochs} epochs is another schedule. "
-        f"Either train it whole (--epochs {asked.train.epochs} with a new --out), or start a new cosine from these weights "
-        f"(--set net.init={directory.path} with a new --out)"
+        f"{directory.path}: finished its schedule of {saved.train.epochs} epochs, the learning rate has gone to 0; "
+        f"{asked.train.epochs} epochs is another schedule. Either train it whole (--epochs {asked.train.epochs} with a new --out), "
+        f"or start a new cosine from these weights (--set net.init={directory.path} with a new --out)"
     )
 
 

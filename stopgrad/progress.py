@@ -19,6 +19,7 @@ class Progress:
         self._shown = ""
         self._record: dict[str, Any] = {}
         self._knn: float | None = None
+        self._rank: float | None = None
         self._began: tuple[float, int] | None = None
         self._last_plain = 0.0
         self._last_live = 0.0
@@ -31,8 +32,8 @@ class Progress:
     def record(self, record: dict[str, Any]) -> None:
         """Take note of a record of metrics.jsonl."""
         self._record = record
-        if "knn" in record:
-            self._knn = record["knn"]
+        self._knn = record.get("knn", self._knn)
+        self._rank = record.get("rank", self._rank)
 
     def step(self, step: int, steps: int) -> None:
         """Show where the run is."""
@@ -66,9 +67,10 @@ class Progress:
         r = self._record
         done, began_step = now - self._began[0], self._began[1]
         left = done / max(step - began_step, 1) * (steps - step)
-        parts = [f"step {step}/{steps}", f"epoch {step * r['epoch'] / r['step']:.1f}", f"loss {r['loss']:+.3f}", f"lr {r['lr']:.4f}", f"std {r['std']:.2f} (1; 0 collapsed)"]
-        if "rank" in r or "knn" in r or self._knn is not None:
-            parts += [f"kNN {self._knn:.1%}"] if self._knn is not None else []
+        parts = [f"step {step}/{steps}", f"epoch {step * r['epoch'] / r['step']:.1f}", f"loss {r['loss']:+.3f}", f"lr {r['lr']:.4f}"]
+        parts += [f"std {r['std']:.2f} (healthy 1, collapsed 0)"]
+        parts += [f"rank {self._rank:.0f}"] if self._rank is not None else []
+        parts += [f"kNN {self._knn:.1%}"] if self._knn is not None else []
         parts += [f"{r['images_per_second']:.0f} img/s", f"waiting {r['waiting']:.0%}", f"{duration(left)} left"]
         return "  ".join(parts)
 

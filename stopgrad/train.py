@@ -57,7 +57,7 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
     saved_at = time.monotonic()
 
     with _stop_requests() as stop:
-        for batch in supply.batches(order, step, step if _must_stop(run, journal) else steps):
+        for batch in supply.fetch(order.of_steps(step, step if _must_stop(run, journal) else steps)):
             began = time.perf_counter()
             journal.note_bad(batch)
             lr = cosine_lr(run.optim, run.train.batch, step, steps, order.steps_per_epoch)

@@ -12,7 +12,7 @@ def toy_run(**train: object) -> Run:
     view = View(size=8, scale=(0.5, 1.0), flip=0.5, jitter=(0.4, 0.4, 0.0, 0.0), jitter_p=0.8, grey=0.0, blur=0.0)
     return Run(
         recipe="toy",
-        data=Data(source="arrays", channels=1, mean=(0.5,), std=(0.25,), short_side=None, workers=0),
+        data=Data(source="arrays", channels=1, mean=(0.5,), std=(0.25,), size=8, short_side=None, workers=0),
         views=(view, view),
         net=Net(backbone="resnet10", stem="small", width=4, zero_init_residual=False),
         method=SimSiamConfig(

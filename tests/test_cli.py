@@ -100,7 +100,15 @@ def test_mistakes_are_answered_in_half_a_second(photos: Path) -> None:
         assert min(times) < 0.5, (words, times)
 
 
-SMALL = ["net.backbone=resnet10", "net.stem=small", "net.width=8", "method.projector=32,32", "method.predictor_hidden=8", "views.size=16", "train.batch=8"]
+SMALL = [
+    "net.backbone=resnet10",
+    "net.stem=small",
+    "net.width=8",
+    "method.projector=32,32",
+    "method.predictor_hidden=8",
+    "views.size=16",
+    "train.batch=8",
+]
 
 
 def small(photos: Path, out: Path, *more: str) -> list[str]:

@@ -48,7 +48,7 @@ def test_streaming_decodes_what_residence_holds_and_names_the_broken(tmp_path: P
     images = {i: source.read(i, toy.data) for i in range(9) if i != 4}
     streaming = Streaming(source, toy.data, np.arange(9), workers, torch.device("cpu"))
     bad = []
-    for step, batch in enumerate(streaming.batches(order, 0, 6)):
+    for step, batch in enumerate(streaming.fetch(order.of_steps(0, 6))):
         for row, index in zip(batch.rows.tolist(), order.of_step(step).tolist(), strict=True):
             assert np.array_equal(batch.pool.image(row).numpy(), images[5 if index == 4 else index])
         bad += batch.bad
@@ -58,5 +58,5 @@ def test_streaming_decodes_what_residence_holds_and_names_the_broken(tmp_path: P
 def test_a_resident_pool_hands_out_its_rows() -> None:
     pool = Pool.from_arrays([np.full((1, 2, 2), i, np.uint8) for i in range(6)])
     order = Order(seed=0, images=6, batch=2)
-    batches = list(Resident(pool, np.arange(6), torch.device("cpu")).batches(order, 1, 5))
+    batches = list(Resident(pool, np.arange(6), torch.device("cpu")).fetch(order.of_steps(1, 5)))
     assert [b.rows.tolist() for b in batches] == [order.of_step(s).tolist() for s in range(1, 5)]

@@ -78,7 +78,11 @@ def test_a_dip_is_no_collapse(toy: Run) -> None:
 
 @pytest.mark.parametrize(
     ("change", "advice"),
-    [({"predictor": "none"}, "method.predictor=trained"), ({"projector_bn": (False, False)}, "method.projector_bn=true,true"), ({}, "optim.lr=0.125")],
+    [
+        ({"predictor": "none"}, "method.predictor=trained"),
+        ({"projector_bn": (False, False)}, "method.projector_bn=true,true"),
+        ({}, "optim.lr=0.125"),
+    ],
 )
 def test_the_advice_follows_the_configuration(toy: Run, change: dict[str, object], advice: str) -> None:
     monitor = Monitor(replace(toy, method=replace(toy.method, **change)))  # type: ignore[arg-type]

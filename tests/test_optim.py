@@ -82,7 +82,9 @@ def test_gradient_norm_sees_every_element() -> None:
     model = net()
     optimizer = Optimizer([Group(tuple(model.named_parameters()))], settings())
     backward(model, 0)
-    assert float(optimizer.gradient_norm()) == pytest.approx(math.sqrt(sum(float(p.grad.square().sum()) for p in model.parameters() if p.grad is not None)))
+    assert float(optimizer.gradient_norm()) == pytest.approx(
+        math.sqrt(sum(float(p.grad.square().sum()) for p in model.parameters() if p.grad is not None))
+    )
     grad = next(model.parameters()).grad
     assert grad is not None
     grad[0, 0] = math.nan

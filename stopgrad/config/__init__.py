@@ -1,6 +1,6 @@
 """What a run is: frozen values, their JSON, and overrides by path. Imports nothing heavy: ``--help`` needs it."""
 
-from stopgrad.config.codec import differences, from_json, set_value, to_json
+from stopgrad.config.codec import differences, from_json, net_from_json, set_value, to_json
 from stopgrad.config.found import Found
 from stopgrad.config.methods import METHODS, MethodConfig, SimSiamConfig
 from stopgrad.config.run import Data, Net, Optim, Run, Train, View, problems
@@ -18,6 +18,7 @@ __all__ = [
     "View",
     "differences",
     "from_json",
+    "net_from_json",
     "problems",
     "set_value",
     "to_json",

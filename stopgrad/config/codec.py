@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from stopgrad.config.methods import METHODS, MethodConfig
-from stopgrad.config.run import Run
+from stopgrad.config.run import Net, Run
 from stopgrad.errors import UserError
 
 SCHEMA = 1
@@ -26,6 +26,12 @@ def from_json(record: dict[str, Any]) -> Run:
         raise UserError(f"config: written in form {schema}, this version of stopgrad reads form {SCHEMA}")
     run: Run = _typed(Run, record, "")
     return run
+
+
+def net_from_json(record: dict[str, Any]) -> Net:
+    """Return the backbone's settings that stand in a backbone file. Raises UserError as ``from_json`` does."""
+    net: Net = _typed(Net, record, "net")
+    return net
 
 
 def set_value(run: Run, path: str, text: str) -> Run:

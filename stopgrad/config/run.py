@@ -46,6 +46,8 @@ class Data:
     """Subtracted from every channel (values 0..1)."""
     std: tuple[float, ...]
     """Divides every channel after the mean is taken off."""
+    size: int
+    """Side of the square that the finished backbone is judged and used at, pixels; views have their own."""
     short_side: int | None
     """Reduce images whose shorter side is longer than this while reading them; None keeps every pixel."""
     max_pixels: int = 64_000_000
@@ -137,59 +139,70 @@ class Run:
 
 def problems(run: Run) -> list[str]:
     """Return every contradiction in ``run``, one line each, naming the field; an empty list when it can be trained."""
-    found: list[str] = []
+    views = [f"views.{i}.{line}" for i, view in enumerate(run.views) for line in _view_problems(view)]
+    return _data_problems(run.data) + views + _model_problems(run) + _optim_problems(run.optim, run.train) + _train_problems(run.train)
 
-    def need(holds: bool, line: str) -> None:
-        if not holds:
-            found.append(line)
 
-    need(run.data.channels >= 1, f"data.channels: at least 1, not {run.data.channels}")
-    for field in ("mean", "std"):
-        count = len(getattr(run.data, field))
-        need(count in (1, run.data.channels), f"data.{field}: {count} values for {run.data.channels} channels; give 1 or {run.data.channels}")
-    need(all(s > 0 for s in run.data.std), f"data.std: every value above 0, not {run.data.std}")
-    need(0 <= run.data.max_bad <= 1, f"data.max_bad: a share from 0 to 1, not {run.data.max_bad}")
-    need(run.data.workers >= -1, f"data.workers: -1 (one a core), 0 or more, not {run.data.workers}")
-    need(run.data.short_side is None or run.data.short_side >= 8, f"data.short_side: at least 8 pixels, not {run.data.short_side}")
-    need(run.data.max_pixels >= 1, f"data.max_pixels: at least 1, not {run.data.max_pixels}")
-    need(len(run.views) == 2, f"views: {run.method.name} takes 2, not {len(run.views)}")
-    for i, view in enumerate(run.views):
-        found += [f"views.{i}.{line}" for line in _view_problems(view)]
-    need(run.net.width >= 1, f"net.width: at least 1, not {run.net.width}")
-    need(len(run.method.projector) >= 1, "method.projector: at least one layer")
-    need(all(w >= 1 for w in (*run.method.projector, run.method.predictor_hidden)), "method: every layer needs a width of at least 1")
-    need(run.optim.lr > 0, f"optim.lr: above 0, not {run.optim.lr}")
-    need(0 <= run.optim.momentum < 1, f"optim.momentum: from 0 to below 1, not {run.optim.momentum}")
-    need(run.optim.weight_decay >= 0, f"optim.weight_decay: 0 or more, not {run.optim.weight_decay}")
-    need(run.train.epochs >= 1, f"train.epochs: at least 1, not {run.train.epochs}")
-    need(0 <= run.optim.warmup_epochs <= run.train.epochs, f"optim.warmup_epochs: from 0 to train.epochs ({run.train.epochs}), not {run.optim.warmup_epochs}")
-    need(run.train.accumulate >= 1, f"train.accumulate: at least 1, not {run.train.accumulate}")
-    need(
-        run.train.accumulate < 1 or run.train.batch % run.train.accumulate == 0,
-        f"train.accumulate: {run.train.accumulate} does not divide train.batch ({run.train.batch})",
+def _data_problems(data: Data) -> list[str]:
+    return _unmet(
+        (data.channels >= 1, f"data.channels: at least 1, not {data.channels}"),
+        (len(data.mean) in (1, data.channels), f"data.mean: {len(data.mean)} values for {data.channels} channels; give 1 or {data.channels}"),
+        (len(data.std) in (1, data.channels), f"data.std: {len(data.std)} values for {data.channels} channels; give 1 or {data.channels}"),
+        (all(s > 0 for s in data.std), f"data.std: every value above 0, not {data.std}"),
+        (0 <= data.max_bad <= 1, f"data.max_bad: a share from 0 to 1, not {data.max_bad}"),
+        (data.workers >= -1, f"data.workers: -1 (one a core), 0 or more, not {data.workers}"),
+        (data.short_side is None or data.short_side >= 8, f"data.short_side: at least 8 pixels, not {data.short_side}"),
+        (data.size >= 1, f"data.size: at least 1 pixel, not {data.size}"),
+        (data.max_pixels >= 1, f"data.max_pixels: at least 1, not {data.max_pixels}"),
     )
-    need(run.train.batch // max(run.train.accumulate, 1) >= 2, f"train.batch: BN needs at least 2 images a part, not {run.train.batch}")
-    for field in ("log_every", "keep"):
-        need(getattr(run.train, field) >= 1, f"train.{field}: at least 1, not {getattr(run.train, field)}")
-    need(run.train.monitor_every > 0, f"train.monitor_every: above 0 epochs, not {run.train.monitor_every}")
-    need(run.train.checkpoint_seconds >= 0, f"train.checkpoint_seconds: 0 or more, not {run.train.checkpoint_seconds}")
-    return found
+
+
+def _model_problems(run: Run) -> list[str]:
+    widths = (*run.method.projector, run.method.predictor_hidden)
+    return _unmet(
+        (len(run.views) == 2, f"views: {run.method.name} takes 2, not {len(run.views)}"),
+        (run.net.width >= 1, f"net.width: at least 1, not {run.net.width}"),
+        (len(run.method.projector) >= 1, "method.projector: at least one layer"),
+        (all(w >= 1 for w in widths), "method: every layer needs a width of at least 1"),
+    )
+
+
+def _optim_problems(optim: Optim, train: Train) -> list[str]:
+    return _unmet(
+        (optim.lr > 0, f"optim.lr: above 0, not {optim.lr}"),
+        (0 <= optim.momentum < 1, f"optim.momentum: from 0 to below 1, not {optim.momentum}"),
+        (optim.weight_decay >= 0, f"optim.weight_decay: 0 or more, not {optim.weight_decay}"),
+        (optim.trust > 0, f"optim.trust: above 0, not {optim.trust}"),
+        (0 <= optim.warmup_epochs <= train.epochs, f"optim.warmup_epochs: from 0 to train.epochs ({train.epochs}), not {optim.warmup_epochs}"),
+    )
+
+
+def _train_problems(train: Train) -> list[str]:
+    parts = max(train.accumulate, 1)
+    return _unmet(
+        (train.epochs >= 1, f"train.epochs: at least 1, not {train.epochs}"),
+        (train.accumulate >= 1, f"train.accumulate: at least 1, not {train.accumulate}"),
+        (train.batch % parts == 0, f"train.accumulate: {train.accumulate} does not divide train.batch ({train.batch})"),
+        (train.batch // parts >= 2, f"train.batch: BN needs at least 2 images a part, not {train.batch // parts}"),
+        (train.log_every >= 1, f"train.log_every: at least 1, not {train.log_every}"),
+        (train.keep >= 1, f"train.keep: at least 1, not {train.keep}"),
+        (train.milestone_every >= 0, f"train.milestone_every: 0 (none) or more epochs, not {train.milestone_every}"),
+        (train.monitor_every > 0, f"train.monitor_every: above 0 epochs, not {train.monitor_every}"),
+        (train.checkpoint_seconds >= 0, f"train.checkpoint_seconds: 0 or more, not {train.checkpoint_seconds}"),
+    )
+
+
+def _unmet(*conditions: tuple[bool, str]) -> list[str]:
+    return [line for holds, line in conditions if not holds]
 
 
 def _view_problems(view: View) -> list[str]:
-    found = [
-        f"{field}: a probability from 0 to 1, not {getattr(view, field)}"
-        for field in ("flip", "jitter_p", "grey", "blur", "solarise")
-        if not 0 <= getattr(view, field) <= 1
-    ]
-    if view.size < 1:
-        found.append(f"size: at least 1 pixel, not {view.size}")
-    if not 0 < view.scale[0] <= view.scale[1] <= 1:
-        found.append(f"scale: 0 < smallest <= largest <= 1, not {view.scale}")
-    if not 0 < view.ratio[0] <= view.ratio[1]:
-        found.append(f"ratio: 0 < smallest <= largest, not {view.ratio}")
-    if not 0 < view.blur_sigma[0] <= view.blur_sigma[1]:
-        found.append(f"blur_sigma: 0 < smallest <= largest, not {view.blur_sigma}")
-    if any(s < 0 for s in view.jitter) or view.jitter[3] > 0.5:
-        found.append(f"jitter: strengths of 0 or more, hue at most 0.5, not {view.jitter}")
-    return found
+    chances = {"flip": view.flip, "jitter_p": view.jitter_p, "grey": view.grey, "blur": view.blur, "solarise": view.solarise}
+    found = [f"{name}: a probability from 0 to 1, not {chance}" for name, chance in chances.items() if not 0 <= chance <= 1]
+    return found + _unmet(
+        (view.size >= 1, f"size: at least 1 pixel, not {view.size}"),
+        (0 < view.scale[0] <= view.scale[1] <= 1, f"scale: 0 < smallest <= largest <= 1, not {view.scale}"),
+        (0 < view.ratio[0] <= view.ratio[1], f"ratio: 0 < smallest <= largest, not {view.ratio}"),
+        (0 < view.blur_sigma[0] <= view.blur_sigma[1], f"blur_sigma: 0 < smallest <= largest, not {view.blur_sigma}"),
+        (all(s >= 0 for s in view.jitter) and view.jitter[3] <= 0.5, f"jitter: strengths of 0 or more, hue at most 0.5, not {view.jitter}"),
+    )

@@ -18,10 +18,9 @@ from typing import IO, Protocol
 
 import numpy as np
 
-from stopgrad.images import deep, with_pillow
+from stopgrad.images import deep, npy, with_pillow
 from stopgrad.images.bad import BadImage
 from stopgrad.images.header import Header
-from stopgrad.images.npy import MAGIC, Npy
 from stopgrad.images.planes import Planes, deepen, reduce_planes, reduced_size, refusal, to_channels
 from stopgrad.images.tiff import needs_deep, read_tags
 
@@ -100,8 +99,8 @@ def _choose(stream: IO[bytes]) -> _Reader:
     stream.seek(0)
     if not start:
         raise BadImage("empty file")
-    if start.startswith(MAGIC):
-        return Npy(stream)
+    if start.startswith(npy.MAGIC):
+        return npy.Npy(stream)
     if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         tags = read_tags(stream)
         deeper = needs_deep(tags)
@@ -121,6 +120,6 @@ def _decoder_errors() -> Iterator[None]:
     """Turn what decoders raise into BadImage with their reason."""
     try:
         yield
-    except (*with_pillow.ERRORS, *deep.ERRORS) as error:
+    except (*with_pillow.ERRORS, *deep.ERRORS, *npy.ERRORS) as error:
         text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise BadImage(text or type(error).__name__) from error

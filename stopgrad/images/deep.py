@@ -10,8 +10,8 @@ from stopgrad.images.header import Header
 from stopgrad.images.planes import Planes, over_white, turned
 from stopgrad.images.tiff import Tags, has_alpha, is_premultiplied, is_white_zero
 
-ERRORS = (RuntimeError,)
-"""What imagecodecs raises on broken data (its own classes derive from it); tifffile's derive from ValueError."""
+ERRORS = (RuntimeError, ZeroDivisionError)
+"""What imagecodecs (its classes derive from RuntimeError) and tifffile raise on broken data, besides what Pillow does."""
 
 
 class DeepTiff:
@@ -39,7 +39,7 @@ class DeepTiff:
             planes = np.iinfo(planes.dtype).max - planes
         if has_alpha(self.tags):
             planes = over_white(planes, is_premultiplied(self.tags))
-        return turned(planes, self.tags.orientation)
+        return _as_said(turned(planes, self.tags.orientation), self.header)
 
 
 class DeepPng:
@@ -59,7 +59,14 @@ class DeepPng:
         planes: Planes = np.moveaxis(imagecodecs.png_decode(self.stream.read()), -1, 0)
         if len(planes) == self.header.channels + 1:
             planes = over_white(planes)
-        return turned(planes, self.orientation)
+        return _as_said(turned(planes, self.orientation), self.header)
+
+
+def _as_said(planes: Planes, header: Header) -> Planes:
+    """Return ``planes``; BadImage when two decoders understand the file differently."""
+    if planes.shape != (header.channels, header.height, header.width):
+        raise BadImage(f"decoded to {planes.shape}, its header says {(header.channels, header.height, header.width)}")
+    return planes
 
 
 def _need(module: str, what: str) -> None:

@@ -85,7 +85,7 @@ class _Moments:
 def _sampled(source: Source, headers: Survey, max_pixels: int, sample: int | None) -> _Moments:
     """Return mean and standard deviation a channel, and what could not be decoded."""
     channels = next((c for c, _ in _counted(headers)), 1)
-    data = Data(source="", channels=channels, mean=(0.0,), std=(1.0,), short_side=_SAMPLE_SIDE, max_pixels=max_pixels)
+    data = Data(source="", channels=channels, mean=(0.0,), std=(1.0,), size=_SAMPLE_SIDE, short_side=_SAMPLE_SIDE, max_pixels=max_pixels)
     able = headers.wanted(data).usable()
     chosen = able if sample is None else able[np.unique(np.linspace(0, len(able) - 1, min(sample, len(able))).round().astype(np.int64))]
 

@@ -1,5 +1,6 @@
 """A NumPy file as an image: (H, W) or (H, W, C), uint8 or uint16."""
 
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -10,6 +11,9 @@ from stopgrad.images.header import Header
 from stopgrad.images.planes import Planes
 
 MAGIC = b"\x93NUMPY"
+
+ERRORS = (TokenError,)
+"""What NumPy raises on a broken header, besides ValueError."""
 
 
 class Npy:

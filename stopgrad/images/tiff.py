@@ -13,6 +13,7 @@ from stopgrad.images.bad import BadImage
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _ALPHA = ((1,), (2,), (999,))  # ExtraSamples: premultiplied, straight, and what Corel Draw 10 writes
 _UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
+_COMPRESSIONS = (1, 5, 8, 32946, 32773, 50000)  # none, LZW, deflate (two numbers), PackBits, zstd: what they unpack is bounded from outside
 _STACKS = ("ImageJ=", '{"shape"', "<?xml", "<OME")  # how ImageDescription begins in ImageJ's, tifffile's and OME's stacks
 
 
@@ -22,10 +23,13 @@ class Tags(NamedTuple):
     width: int
     height: int
     bits: tuple[int, ...]
+    compression: int
     samples: int
     sample_format: int
     photometric: int
     extra: tuple[int, ...]
+    tile: int
+    """Pixels of a tile; 1 without tiles."""
     orientation: int
     description: str
     more_pages: bool
@@ -40,19 +44,27 @@ def read_tags(stream: IO[bytes]) -> Tags:
     directory = ImageFileDirectory_v2(start)
     stream.seek(directory.next)
     directory.load(stream)
-    if 256 not in directory or 257 not in directory:
+
+    def numbers(tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        found = directory.get(tag, default)
+        found = found if isinstance(found, tuple) else (found,)
+        if not all(isinstance(value, int) for value in found) or len(found) < min(1, len(default)):
+            raise BadImage(f"TIFF whose tag {tag} is broken")
+        return found
+
+    if not (numbers(256) and numbers(257)):
         raise BadImage("TIFF without width or height")
-    bits = directory.get(258, (1,))
-    formats = directory.get(339, (_UNSIGNED,))
     return Tags(
-        width=directory[256],
-        height=directory[257],
-        bits=bits,
-        samples=directory.get(277, 1),
-        sample_format=max(formats),
-        photometric=directory.get(262, _WHITE_IS_ZERO),
-        extra=directory.get(338, ()),
-        orientation=directory.get(274, 1),
+        width=numbers(256)[0],
+        height=numbers(257)[0],
+        bits=numbers(258, (1,)),
+        compression=numbers(259, (1,))[0],
+        samples=numbers(277, (1,))[0],
+        sample_format=max(numbers(339, (_UNSIGNED,))),
+        photometric=numbers(262, (_WHITE_IS_ZERO,))[0],
+        extra=numbers(338),
+        tile=numbers(322, (1,))[0] * numbers(323, (1,))[0],
+        orientation=numbers(274, (1,))[0],
         description=str(directory.get(270, "")),
         more_pages=directory.next != 0,
     )
@@ -69,6 +81,12 @@ def needs_deep(tags: Tags) -> bool:
         raise BadImage(f"TIFF with {kind} samples: save it as uint8 or uint16")
     if _pillow_reads(tags):
         return False
+    if tags.compression not in _COMPRESSIONS:
+        raise BadImage(
+            f"TIFF of {tags.samples} samples, {max(tags.bits)} bits, in compression {tags.compression}: save it with none, LZW, deflate or zstd"
+        )
+    if tags.tile > 4 * max(tags.width * tags.height, 1024**2):
+        raise BadImage(f"TIFF with tiles of {tags.tile} pixels for {tags.width}x{tags.height}")
     if max(tags.bits) not in (8, 16) or tags.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
         raise BadImage(f"TIFF of {tags.samples} samples, {max(tags.bits)} bits, photometric interpretation {tags.photometric} is not read")
     return True

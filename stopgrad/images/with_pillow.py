@@ -19,8 +19,20 @@ from stopgrad.images.bad import BadImage
 from stopgrad.images.header import Header
 from stopgrad.images.planes import TURNS, Planes, reduced_size
 
-ERRORS = (OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, OverflowError, struct.error, Image.DecompressionBombError)
-"""What Pillow's decoders raise on broken data: the first four in 300,000 mutated files, the others by its source."""
+ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    struct.error,
+    AssertionError,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises on broken data: seen in some 400,000 mutated files, or (EOFError, AssertionError) by its source."""
 
 _CHANNELS = {
     **dict.fromkeys(("1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N", "I"), 1),
@@ -47,7 +59,8 @@ class WithPillow:
         self.image = image
         if image.mode not in _CHANNELS:
             raise BadImage(f"colour mode {image.mode} is not read")
-        width, height = image.size[::-1] if self.orientation() >= 5 else image.size
+        self.turn = self.orientation()
+        width, height = image.size[::-1] if self.turn >= 5 else image.size
         self.header = Header(width, height, _CHANNELS[image.mode], 16 if image.mode.startswith("I") else 8)
 
     def orientation(self) -> int:
@@ -61,26 +74,24 @@ class WithPillow:
 
     def read(self, channels: int, short_side: int | None) -> Planes:
         """Return (1 or 3, H, W), reduced; one plane where ``channels`` is 1, and for 16 bits (which are not reduced here)."""
-        full = (self.header.height, self.header.width)
-        before = self.orientation()
-        self.shrink(short_side)
-        self.image.load()
-        orientation = self.orientation()
-        if (orientation >= 5) != (before >= 5):  # a PNG may carry its EXIF behind the pixels
-            full = full[::-1]
-        image: Image.Image = self.image if orientation == 1 else self.image.transpose(TURNS[orientation])
+        target = reduced_size(self.header.height, self.header.width, short_side)
+        lying = self.turn >= 5
+        self.load(*target)
+        if (self.turn >= 5) != lying:  # the EXIF came behind the pixels
+            target = target[::-1]
+        image: Image.Image = self.image if self.turn == 1 else self.image.transpose(TURNS[self.turn])
         if image.mode.startswith("I"):
             return _words(image)
         image = _flat(image)
         if channels == 1 and image.mode == "RGB":
             image = image.convert("L")
-        height, width = reduced_size(*full, short_side)
-        if image.size != (width, height):
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
+        if image.size != target[::-1]:
+            image = image.resize(target[::-1], Image.Resampling.BILINEAR)
         return np.stack([np.asarray(band) for band in image.split()])
 
-    def shrink(self, short_side: int | None) -> None:
-        """Let the decoder skip detail that the reduction to ``short_side`` will remove; most cannot."""
+    def load(self, height: int, width: int) -> None:
+        """Decode; (height, width) is what will be kept."""
+        self.image.load()
 
 
 class Jpeg(WithPillow):
@@ -89,13 +100,13 @@ class Jpeg(WithPillow):
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__(jpeg_factory(stream, ""))
 
-    def shrink(self, short_side: int | None) -> None:
-        """Scale in the DCT, by 2, 4 or 8, but never below twice the size wanted: the filter still decides what is seen."""
-        height, width = reduced_size(self.header.height, self.header.width, short_side)
-        if self.orientation() >= 5:
+    def load(self, height: int, width: int) -> None:
+        """Decode, scaled in the DCT by 1/2, 1/4 or 1/8 where that leaves twice the size kept: what is seen is up to the filter that follows."""
+        if self.turn >= 5:
             height, width = width, height
         if isinstance(self.image, JpegImageFile):
             self.image.draft(self.image.mode, (2 * width, 2 * height))
+        self.image.load()
 
 
 class Png(WithPillow):
@@ -103,6 +114,11 @@ class Png(WithPillow):
 
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__(PngImageFile(stream, ""))
+
+    def load(self, height: int, width: int) -> None:
+        """Decode, and look again for EXIF: it may come behind the pixels."""
+        self.image.load()
+        self.turn = self.orientation()
 
 
 class Gif(WithPillow):

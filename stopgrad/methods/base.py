@@ -32,8 +32,8 @@ class Method(nn.Module, ABC):
         """Return the trainable parameters with their rule for the learning rate."""
         return [Group(tuple((n, p) for n, p in self.named_parameters() if p.requires_grad))]
 
-    def after_backward(self, step: int) -> None:  # noqa: B027 - most methods need none
+    def after_backward(self, step: int) -> None:
         """Change gradients before the optimiser's step."""
 
-    def after_step(self, progress: float) -> None:  # noqa: B027 - most methods need none
+    def after_step(self, progress: float) -> None:
         """Update slow copies after the optimiser's step; ``progress`` runs from 0 to 1."""

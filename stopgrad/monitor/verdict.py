@@ -22,7 +22,7 @@ class Verdict:
     """What the monitor says of a run."""
 
     state: str = "healthy"
-    """healthy or collapsed."""
+    """healthy, collapsed or diverged."""
     text: str = ""
     since_step: int | None = None
 

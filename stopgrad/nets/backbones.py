@@ -197,7 +197,7 @@ def _refuse_resnet_fields(net: Net) -> None:
     for field, value, neutral in fields:
         if value != neutral:
             names = ", ".join(RESNETS)
-            raise UserError(f"net.{field}: {value} is for {names} only; with {net.backbone} it must be {str(neutral).lower()}")
+            raise UserError(f"net.{field}: {str(value).lower()} is for {names} only; with {net.backbone} it must be {str(neutral).lower()}")
 
 
 _INSTALL_TIMM = "pip install 'stopgrad[timm]'"

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -30,7 +30,7 @@ class Header:
     """What the file says of its backbone."""
 
     net: Net | None
-    """How to build it; None for a module of the user's own."""
+    """How to build it, without where its weights started; None for a module of the user's own."""
     channels: int
     size: int
     """Side of the images it was trained on, pixels."""
@@ -56,6 +56,7 @@ def save(path: Path, backbone: Backbone, net: Net | None, size: int, mean: tuple
     Raises UserError when the file cannot be written, or the module keeps state that is no tensor.
     """
     state = _state(backbone)
+    net = net and replace(net, init=None)  # a path of this machine, which is nobody's business where the file goes
     header = Header(net=net, channels=backbone.channels, size=size, mean=mean, std=std, sha256=_digest(state), extra=extra)
     with whole(path) as temporary:
         save_file(state, temporary, {"stopgrad": json.dumps({"form": FORM, **asdict(header)}, sort_keys=True)})

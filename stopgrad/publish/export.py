@@ -42,7 +42,7 @@ def export(backbone_file: Path, to: str, out: Path, overwrite: bool = False) -> 
     mean, std = _per_channel(loaded)
     return [
         f"# {str(out)!r}: {loaded.net.backbone}, {loaded.backbone.features} features an image, {megabytes:.1f} MB",
-        f"# It takes images ({loaded.channels}, {loaded.size}, {loaded.size}) of values 0..1, minus {mean}, over {std}.",
+        f"# Trained on images ({loaded.channels}, {loaded.size}, {loaded.size}) of values 0..1, minus {mean}, over {std}.",
         *code,
         "net.eval()",
     ]

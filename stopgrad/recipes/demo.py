@@ -8,7 +8,7 @@ def demo() -> Run:
     view = View(size=16, scale=(0.08, 1.0), flip=0.0, jitter=(0.4, 0.4, 0.0, 0.0), jitter_p=0.8, grey=0.0, blur=0.0)
     return Run(
         recipe="demo",
-        data=Data(source="bundled", channels=1, mean=(0.286,), std=(0.353,), short_side=None),
+        data=Data(source="bundled", channels=1, mean=(0.286,), std=(0.353,), size=28, short_side=None),
         views=(view, view),
         net=Net(backbone="resnet10", stem="small", width=32, zero_init_residual=False),
         method=SimSiamConfig(

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from stopgrad.config import Data, Found, Net, Optim, Run, SimSiamConfig, Train, View
 
@@ -39,7 +40,14 @@ def images(found: Found, machine: Machine) -> Chosen:
     reasons.append(f"mean and std measured on a sample of your images; {channels} channel{'s' if channels > 1 else ''}")
     run = Run(
         recipe="images",
-        data=Data(source=found.source, channels=channels, mean=_rounded(found.mean, channels), std=_rounded(found.std, channels), short_side=short_side),
+        data=Data(
+            source=found.source,
+            channels=channels,
+            mean=_rounded(found.mean, channels),
+            std=tuple(max(s, 1e-3) for s in _rounded(found.std, channels)),
+            size=size,
+            short_side=short_side,
+        ),
         views=(view, view),
         net=net,
         method=SimSiamConfig(
@@ -70,15 +78,16 @@ def images(found: Found, machine: Machine) -> Chosen:
 def _size(found: Found, machine: Machine, reasons: list[str]) -> int:
     median = found.short_side[1]
     most = 224 if machine.gpu else 128
-    size = median if median <= 40 else min(most, median // 8 * 8)
-    why = "the images' own" if size == median else f"{most} is the {'papers' if machine.gpu else 'most that is practical without a GPU'}" if size == most else "rounded"
-    reasons.append(f"views of {size} pixels: the median shorter side is {median} ({why})")
-    return max(size, 8)
+    size = max(8, median if median <= 40 else min(most, median // 8 * 8))
+    limit = "the papers' size" if machine.gpu else "the most that is practical without a GPU"
+    why = "the images' own size" if size == median else limit if size == most else "a multiple of 8"
+    reasons.append(f"views of {size} pixels: {why}; the median shorter side is {median}")
+    return size
 
 
 def _net(found: Found, machine: Machine, size: int, reasons: list[str]) -> Net:
     deep = machine.gpu and size >= 160 and found.images >= 100_000
-    stem = "imagenet" if size > 96 else "cifar" if machine.gpu and size <= 40 else "small"
+    stem: Literal["imagenet", "cifar", "small"] = "imagenet" if size > 96 else "cifar" if machine.gpu and size <= 40 else "small"
     width = 64 if machine.gpu or size > 96 else 32
     backbone = "resnet50" if deep else "resnet18"
     stems = {"imagenet": "its 7x7 stem with max-pool", "cifar": "a 3x3 stem without stride for small images", "small": "a 3x3 stem with stride 2"}
@@ -89,15 +98,17 @@ def _net(found: Found, machine: Machine, size: int, reasons: list[str]) -> Net:
 
 def _batch(found: Found, machine: Machine, reasons: list[str]) -> int:
     most = 512 if machine.gpu else 256
-    batch = min(most, 2 ** int(math.log2(max(found.images / 8, 8))))
-    reasons.append(f"batch {batch}: SimSiam is as good from 128 to 2048 (Table 2); {found.images} images give {max(found.images // batch, 1)} steps an epoch")
-    return min(batch, max(2, found.images))
+    batch = min(most, 1 << int(math.log2(max(found.images / 8, 8))), max(2, found.images))
+    steps = max(found.images // batch, 1)
+    reasons.append(f"batch {batch}: SimSiam is as good from 128 to 2048 (Table 2); {found.images} images give {steps} steps an epoch")
+    return batch
 
 
 def _epochs(found: Found, machine: Machine, reasons: list[str]) -> int:
-    views = 40_000_000 if machine.gpu else 1_000_000
-    epochs = min(max(round(views / found.images), 100 if machine.gpu else 20), 800 if machine.gpu else 200)
-    reasons.append(f"{epochs} epochs: {epochs * found.images / 1e6:.2g} million images seen{'' if machine.gpu else ', what is practical without a GPU; more epochs help'}")
+    seen, least, most = (40_000_000, 100, 800) if machine.gpu else (1_000_000, 20, 200)
+    epochs = min(max(round(seen / found.images), least), most)
+    limit = "" if machine.gpu else ", what is practical without a GPU; more epochs help"
+    reasons.append(f"{epochs} epochs: {epochs * found.images / 1e6:.2g} million images seen{limit}")
     return epochs
 
 
@@ -124,7 +135,7 @@ def _short_side(found: Found, size: int, reasons: list[str]) -> int | None:
     enough = math.ceil(size / math.sqrt(SMALLEST_CROP) / 32) * 32
     if found.short_side[2] <= enough:
         return None
-    reasons.append(f"images are reduced to a shorter side of {enough} when read: the smallest crop ({SMALLEST_CROP:.0%} of the area) still fills a view")
+    reasons.append(f"images are read at a shorter side of at most {enough}: the smallest crop, {SMALLEST_CROP:.0%} of the area, still fills a view")
     return enough
 
 
@@ -132,4 +143,4 @@ def _rounded(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
     """Four digits are enough to state, and make the configuration independent of the last bit of a mean."""
     if len(values) not in (1, channels):
         values = (sum(values) / len(values),)
-    return tuple(max(round(v, 4), 1e-3) for v in values)
+    return tuple(round(v, 4) for v in values)

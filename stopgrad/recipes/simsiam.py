@@ -20,7 +20,7 @@ def imagenet() -> Run:
     )
     return Run(
         recipe="simsiam/imagenet",
-        data=Data(source="", channels=3, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), short_side=None),
+        data=Data(source="", channels=3, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), size=224, short_side=None),
         views=(view, view),
         net=Net(backbone="resnet50", zero_init_residual=True),  # the code
         method=SimSiamConfig(
@@ -68,6 +68,7 @@ def cifar10() -> Run:
             channels=3,
             mean=(0.4914, 0.4822, 0.4465),  # of the 50,000 training images
             std=(0.2470, 0.2435, 0.2616),
+            size=32,
             short_side=None,
         ),
         views=(view, view),

@@ -54,22 +54,22 @@ def _charts(runs: Sequence[RunFiles]) -> Iterable[Chart]:
     limits = sorted({most_rank(r.config) for r in runs})
     yield Chart(
         key="rank",
-        title="Effective rank of the outputs",
-        note="How many directions are in use (RankMe), of as many as the smaller of batch and width allows.",
+        title="Effective rank",
+        note="How many directions the outputs use (RankMe), of as many as the smaller of batch and width allows.",
         series=_series(runs, "rank"),
         references=(Reference(1, "1: collapse"), *(Reference(limit, f"{limit:,}: the most possible") for limit in limits)),
         log=True,
     )
     yield Chart(
         key="alignment",
-        title="Alignment of two views",
+        title="Alignment",
         note="Mean squared distance of the unit outputs of one image's two views; lower is closer.",
         series=_series(runs, "alignment"),
         references=(Reference(0, "0: views agree"),),
     )
     yield Chart(
         key="uniformity",
-        title="Uniformity of the outputs",
+        title="Uniformity",
         note="How evenly the unit outputs cover the sphere; lower is more even.",
         series=_series(runs, "uniformity"),
         references=(Reference(0, "0: collapse"), Reference(-4, "−4: evenly spread")),

@@ -45,8 +45,8 @@ class Evaluation:
     """backbone, random (the same network, untrained) or pixels."""
     top1: float
     top5: float | None
-    interval: float | None
-    """Half the width of the 95 % interval of top1, where the protocol gives one."""
+    interval: tuple[float, float] | None
+    """The ends of the 95 % interval of top1, where they are given."""
     step: int | None
     stated: dict[str, Any]
     """What else decides the number: the sizes of both sets, classes, settings."""
@@ -142,7 +142,7 @@ def _evaluation(record: dict[str, Any]) -> Evaluation:
         features=str(record["features"]),
         top1=float(record["top1"]),
         top5=None if top5 is None else float(top5),
-        interval=None if interval is None else float(interval),
+        interval=None if interval is None else (float(interval[0]), float(interval[1])),
         step=record.get("step"),
         stated=sizes | (record.get("settings") or {}),
     )

@@ -97,7 +97,7 @@ def collect(runs: Sequence[RunFiles], thumbnail: Thumbnail | None) -> Pictures:
     owners = {_key(run, name): (run, name) for run, table in reversed(tables) for name in table.names}
     chosen = sorted(owners, key=lambda key: (digest(key[1]), key))[:MAP_IMAGES]
     map_sheet, map_tiles = pack(_fetch({key: owners[key] for key in chosen}, thumbnail), MAP_TILE, quality=72)
-    maps = [_map(run, table, chosen, _classes([t for _, t in tables])) for run, table in tables]
+    maps = [_map(run, table, chosen, _classes([t for r, t in tables if _source(r) == _source(run)])) for run, table in tables]
     data = {
         "names": [visible(key[1]) for key in chosen],
         "tiles": [map_tiles.get(key, -1) for key in chosen],
@@ -109,8 +109,12 @@ def collect(runs: Sequence[RunFiles], thumbnail: Thumbnail | None) -> Pictures:
     return Pictures(galleries, tuple(m for m, _ in maps), gallery_sheet, map_sheet, data)
 
 
+def _source(run: RunFiles) -> str:
+    return run.config.data.source
+
+
 def _key(run: RunFiles, name: str) -> Key:
-    return run.config.data.source, name
+    return _source(run), name
 
 
 def _fetch(wanted: Mapping[Key, tuple[RunFiles, str]], thumbnail: Thumbnail | None) -> Iterable[tuple[Key, Image.Image | None]]:
@@ -139,7 +143,7 @@ def _gallery(run: RunFiles, table: Table, found: list[list[tuple[int, float]]], 
 
 
 def _classes(tables: Sequence[Table]) -> dict[str, int]:
-    """Return the index of every class: the most frequent ten first, among themselves by name, so that all maps agree."""
+    """Return the index of every class: the most frequent ten first, among themselves by name, so that all maps of a source agree."""
     counts = Counter(label for table in tables for label in table.labels or [] if label)
     ranked = sorted(counts, key=lambda name: (-counts[name], _natural(name)))
     return {name: i for i, name in enumerate(sorted(ranked[:COLOURS], key=_natural) + ranked[COLOURS:])}

@@ -16,7 +16,7 @@ class Cell:
     """One accuracy in per cent, and how far it lies above the same network untrained, in points."""
 
     top1: float
-    interval: float | None
+    interval: tuple[float, float] | None
     top5: float | None
     gain: float | None
 
@@ -43,6 +43,11 @@ class Results:
     rows: tuple[Row, ...]
     settings: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def intervals(self) -> bool:
+        """Whether any cell has an interval."""
+        return any(cell is not None and cell.interval is not None for row in self.rows for cell in row.cells)
 
 
 def tabulate(runs: Sequence[RunFiles]) -> Results | None:
@@ -75,7 +80,7 @@ def _cell(found: Evaluation | None, untrained: Evaluation | None) -> Cell | None
         return None
     gain = 100 * (found.top1 - untrained.top1) if untrained and found.features == "backbone" else None
     top5 = 100 * found.top5 if found.top5 is not None and found.stated.get("classes", 0) > 10 else None
-    return Cell(100 * found.top1, None if found.interval is None else 100 * found.interval, top5, gain)
+    return Cell(100 * found.top1, None if found.interval is None else (100 * found.interval[0], 100 * found.interval[1]), top5, gain)
 
 
 def _settings(runs: Sequence[RunFiles], protocol: str) -> str:

@@ -113,8 +113,8 @@ def _figures(run: RunFiles) -> list[Figure]:
     for protocol in [p for p in PROTOCOLS if run.evaluation(p, "backbone")][:2]:
         result, untrained = run.evaluation(protocol, "backbone"), run.evaluation(protocol, "random")
         assert result is not None
-        gain = f"{100 * (result.top1 - untrained.top1):+.1f} vs random".replace("-", "−") if untrained else "random not measured"
-        found.append(Figure(f"{100 * result.top1:.1f} %", f"{PROTOCOLS[protocol]} top-1", gain))
+        gain = f", {100 * (result.top1 - untrained.top1):+.1f} vs random".replace("-", "−") if untrained else ""
+        found.append(Figure(f"{100 * result.top1:.1f} %", PROTOCOLS[protocol], f"top-1{gain}"))
     watched = run.last("knn")
     if not found and watched is not None:
         found.append(Figure(readable(watched, percent=True), "kNN while training", "the monitor's, last look"))

@@ -4,17 +4,16 @@ The two are apart so that row i of the parameters depends on row i of the unifor
 sampled alone, on any process, at any time, and comes out the same.
 """
 
-import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import permutations
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from stopgrad.config.run import View
+from stopgrad.keys import generator
 
 ATTEMPTS = 10
 """Crops drawn before the central one is taken, as in torchvision's RandomResizedCrop."""
@@ -75,23 +74,19 @@ class ViewParams:
         return self._each(lambda column: column.to(device, non_blocking=True))
 
     def concat(self, other: "ViewParams") -> "ViewParams":
-        """Return the rows of both, which are of one size: two views of a batch are rendered in one call."""
+        """Return the rows of both, which are of one size, so that two views are rendered in one call."""
         assert self.size == other.size, "views of different sizes cannot be rendered together"
-        columns = vars(other)
-        return replace(self, **{name: torch.cat((column, columns[name])) for name, column in vars(self).items() if name != "size"})
+        columns = vars(self) | {name: torch.cat((column, vars(other)[name])) for name, column in vars(self).items() if name != "size"}
+        return ViewParams(**columns)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "ViewParams":
-        return replace(self, **{name: change(column) for name, column in vars(self).items() if name != "size"})
+        columns = vars(self) | {name: change(column) for name, column in vars(self).items() if name != "size"}
+        return ViewParams(**columns)
 
 
 def uniforms(seed: int, step: int, view: int, batch: int) -> Tensor:
-    """Return (batch, DRAWS) float64 in [0, 1): row i is a pure function of (seed, step, view, i).
-
-    Philox, keyed by 128 bits of a hash: torch's CPU generator uses 32 bits of its seed, in which the steps of a long run would meet.
-    """
-    digest = hashlib.sha256(f"views/{seed}/{step}/{view}".encode()).digest()
-    generator = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
-    return torch.from_numpy(generator.random((batch, DRAWS)))
+    """Return (batch, DRAWS) float64 in [0, 1): row i is a pure function of (seed, step, view, i), whatever the batch."""
+    return torch.from_numpy(generator("views", seed, step, view).random((batch, DRAWS)))
 
 
 def sample(view: View, uniforms: Tensor, heights: Tensor, widths: Tensor) -> ViewParams:

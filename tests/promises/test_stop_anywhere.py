@@ -40,7 +40,9 @@ def train(run: Run, path: Path, kill_at: int | None = None) -> Outcome:
             raise Killed
 
     images = pool()
-    return pretrain(run, initialise(run), Resident(images, np.arange(len(images)), torch.device("cpu")), directory, torch.device("cpu"), Listeners(step=step))
+    return pretrain(
+        run, initialise(run), Resident(images, np.arange(len(images)), torch.device("cpu")), directory, torch.device("cpu"), Listeners(step=step)
+    )
 
 
 def final_state(path: Path) -> str:
@@ -134,7 +136,9 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
     found = set()
     for workers in ("0", "2"):
         out = tmp_path / f"workers{workers}"
-        subprocess.run([*command(images, out, "--set", "data.residence=stream", "--epochs", "3"), "--workers", workers], check=True, capture_output=True)
+        subprocess.run(
+            [*command(images, out, "--set", "data.residence=stream", "--epochs", "3"), "--workers", workers], check=True, capture_output=True
+        )
         found.add(weights(out))
     assert len(found) == 1
 

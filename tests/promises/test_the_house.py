@@ -19,10 +19,23 @@ LAYERS = {
     2: ("loader", "methods", "checkpoint"),
     3: ("monitor", "evaluate", "recipes"),
     4: ("train", "report", "publish"),
-    5: ("plan", "judging", "api", "estimate", "commands", "cli", "demo", "__main__"),
+    5: ("plan", "judging", "thumbnails", "api", "estimate", "commands", "cli", "demo", "__main__"),
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
-TORCH_FREE = ("errors", "config", "runs", "progress", "recipes", "plan", "cli", "report", "images.sources", "images.decode", "images.inspect", "images.bundled")
+TORCH_FREE = (
+    "errors",
+    "config",
+    "runs",
+    "progress",
+    "recipes",
+    "plan",
+    "cli",
+    "report",
+    "images.sources",
+    "images.decode",
+    "images.inspect",
+    "images.bundled",
+)
 
 
 def module(path: Path) -> str:
@@ -34,7 +47,9 @@ def module(path: Path) -> str:
 def imports(path: Path) -> tuple[tuple[str, int, bool], ...]:
     """(module, line, at import time?) of every import in a file, type-checking ones left out."""
     tree = ast.parse(path.read_text())
-    typing_only = {id(n) for block in ast.walk(tree) if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test) for n in ast.walk(block)}
+    typing_only = {
+        id(n) for block in ast.walk(tree) if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test) for n in ast.walk(block)
+    }
     inside = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
     found: list[tuple[str, int, bool]] = []
     for node in ast.walk(tree):
@@ -43,7 +58,10 @@ def imports(path: Path) -> tuple[tuple[str, int, bool], ...]:
         if isinstance(node, ast.Import):
             found += [(alias.name, node.lineno, id(node) not in inside) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{a.name}" if (ROOT.parent / node.module.replace(".", "/") / f"{a.name}.py").exists() else node.module for a in node.names]
+            names = [
+                f"{node.module}.{a.name}" if (ROOT.parent / node.module.replace(".", "/") / f"{a.name}.py").exists() else node.module
+                for a in node.names
+            ]
             found += [(name, node.lineno, id(node) not in inside) for name in names]
     return tuple(found)
 

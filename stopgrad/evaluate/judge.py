@@ -1,0 +1,146 @@
+"""Judging: a protocol, a featuriser and labelled images make a record. Nothing is chosen by test images, and only the end of a training counts."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stopgrad.errors import UserError
+from stopgrad.evaluate.features import Labelled, Preparation, features, in_order
+from stopgrad.evaluate.knn import Knn, knn
+from stopgrad.evaluate.lbfgs import Lbfgs, choose
+from stopgrad.evaluate.linear import Linear, fitted, steps_per_epoch, train
+from stopgrad.evaluate.scores import Score, ranks, score
+
+Settings = Knn | Lbfgs | Linear
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Subject:
+    """What is judged, and on what. Features of prepared images are computed when first asked for, and shared by the protocols."""
+
+    featuriser: nn.Module
+    """(N, C, H, W) → (N, F), on ``device``."""
+    train: Labelled
+    test: Labelled
+    classes: int
+    prep: Preparation
+    device: torch.device
+
+    @cached_property
+    def train_features(self) -> Tensor:
+        """(train images, F) float32 on the CPU."""
+        return features(self.featuriser, in_order(self.train), self.prep, self.device)
+
+    @cached_property
+    def test_features(self) -> Tensor:
+        """(test images, F) float32 on the CPU."""
+        return features(self.featuriser, in_order(self.test), self.prep, self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What a protocol found, and everything that decided it."""
+
+    protocol: str
+    score: Score
+    train_images: int
+    classes: int
+    settings: dict[str, Any]
+    """The protocol's settings, what it chose by itself, and how images were prepared."""
+    notes: tuple[str, ...]
+    """What a reader should know of the number, a line each."""
+    seconds: float
+
+    def record(self) -> dict[str, Any]:
+        """Return the part of a line of evaluations.jsonl that is known here. ``interval`` is top1's 95 % interval, low and high."""
+        return {
+            "protocol": self.protocol,
+            "top1": self.score.top1,
+            "top5": self.score.top5,
+            "interval": list(self.score.interval()),
+            "per_class": list(self.score.per_class),
+            "train_images": self.train_images,
+            "test_images": self.score.n,
+            "classes": self.classes,
+            "settings": self.settings,
+            "notes": list(self.notes),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def judge(settings: Settings, subject: Subject, tell: Callable[[str], object] = lambda line: None) -> Judgement:
+    """Judge ``subject`` by the protocol that ``settings`` are of; ``tell`` hears how it goes.
+
+    The same subject and settings give the same score on the same device. Raises UserError where the images do not allow the protocol.
+    """
+    begin = time.perf_counter()
+    for part, images in (("training", subject.train), ("test", subject.test)):
+        if not len(images):
+            raise UserError(f"{settings.protocol}: there are no labelled {part} images")
+        lowest, highest = int(images.labels.min()), int(images.labels.max())
+        if lowest < 0 or highest >= subject.classes:
+            raise UserError(f"{settings.protocol}: the {part} labels go from {lowest} to {highest}, but there are {subject.classes} classes, from 0")
+    match settings:
+        case Knn():
+            found, chosen, notes = _knn(settings, subject)
+        case Lbfgs():
+            found, chosen, notes = _lbfgs(settings, subject)
+        case Linear():
+            found, chosen, notes = _linear(settings, subject, tell)
+    for note in notes:
+        tell(note)
+    return Judgement(
+        protocol=settings.protocol,
+        score=found,
+        train_images=len(subject.train),
+        classes=subject.classes,
+        settings=_listed(asdict(settings) | chosen | asdict(subject.prep)),
+        notes=tuple(notes),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+Found = tuple[Score, dict[str, Any], list[str]]
+"""The score, what was chosen besides the settings, and notes."""
+
+
+def _knn(settings: Knn, subject: Subject) -> Found:
+    on = subject.device
+    bank, queries = subject.train_features.to(on), subject.test_features.to(on)
+    return knn(bank, subject.train.labels.to(on), queries, subject.test.labels.to(on), subject.classes, settings), {}, []
+
+
+def _lbfgs(settings: Lbfgs, subject: Subject) -> Found:
+    on = subject.device
+    chosen = choose(subject.train_features.to(on), subject.train.labels.to(on), subject.classes, settings)
+    found = _score(chosen.logits(subject.test_features.to(on)), subject)
+    tried = {f"{l2:g}": round(accuracy, 4) for l2, accuracy in chosen.tried}
+    notes = [f"lbfgs: the best l2, {chosen.l2:g}, is at the edge of those tried; a better one may lie beyond"] if chosen.at_edge else []
+    return found, {"l2": chosen.l2, "held_out_images": chosen.held_out, "held_out_accuracy": tried}, notes
+
+
+def _linear(settings: Linear, subject: Subject, tell: Callable[[str], object]) -> Found:
+    taken = fitted(settings, len(subject.train))
+    notes = []
+    if taken.batch < settings.batch:
+        lowered = f"the batch is {taken.batch} instead of {settings.batch}, and the rate lower with it"
+        notes = [f"linear ({settings.name}): {lowered}: there are only {taken.batch} training images"]
+    queries = subject.test_features.to(subject.device)
+    classifier = train(subject.featuriser, queries.shape[1], subject.train, subject.classes, subject.prep, taken, subject.device, tell)
+    steps = taken.epochs * steps_per_epoch(taken, len(subject.train))
+    return _score(classifier.logits(queries), subject), {"batch": taken.batch, "steps": steps}, notes
+
+
+def _score(logits: Tensor, subject: Subject) -> Score:
+    labels = subject.test.labels
+    return score(ranks(logits.cpu(), labels), labels, subject.classes)
+
+
+def _listed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return ``settings`` as JSON holds them."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}

@@ -1,0 +1,166 @@
+"""The papers' linear evaluation: a linear classifier on frozen features of augmented images, trained by SGD or LARS.
+
+Every epoch sees every image once, anew cropped and flipped, and nothing else. The rate is ``lr · batch / 256``, from the start.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from stopgrad.config.run import View
+from stopgrad.errors import UserError
+from stopgrad.evaluate.features import PART, Labelled, Preparation, apply, exact, frozen
+from stopgrad.keys import generator
+from stopgrad.views.sample import sample, uniforms
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear:
+    """The settings of the protocol."""
+
+    protocol: ClassVar[str] = "linear"
+
+    name: str
+    """Whose protocol."""
+    optimiser: Literal["sgd", "lars"]
+    lr: float
+    """Base learning rate, for 256 images."""
+    batch: int
+    """Images a step; the last step of an epoch takes what is left."""
+    epochs: int
+    drops: tuple[float, ...] = ()
+    """Shares of the training after which the rate falls to a tenth. None: it falls to 0 on a cosine, set at every step."""
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    trust: float = 0.001
+    """LARS: the trust coefficient."""
+    scale: tuple[float, float] = (0.08, 1.0)
+    """Area of the random crop as a share of the image: RandomResizedCrop's own."""
+    flip: float = 0.5
+    """Probability of a horizontal flip."""
+    seed: int = 0
+
+
+LINEAR = {
+    # Official code, main_lincls.py and README: LARS as apex LARC without clipping. The paper's TPU code had lr 0.02 (App. A); its author:
+    # 0.1 is what works in PyTorch (facebookresearch/simsiam issue 13).
+    "simsiam": Linear(name="simsiam", optimiser="lars", lr=0.1, batch=4096, epochs=90),
+    # Official code, main_lincls.py: lr 30, a tenth at epochs 60 and 80 of 100.
+    "moco": Linear(name="moco", optimiser="sgd", lr=30.0, batch=256, epochs=100, drops=(0.6, 0.8)),
+    # arXiv:2002.05709, App. B.6.
+    "simclr": Linear(name="simclr", optimiser="sgd", nesterov=True, lr=0.1, batch=4096, epochs=90),
+}
+"""Linear evaluation as three papers do it. The weight starts from N(0, 0.01²) and the bias from 0 in all."""
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """Logits are x · weightᵀ + bias."""
+
+    weight: Tensor
+    """(classes, F)."""
+    bias: Tensor
+    """(classes,)."""
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return (N, classes) of features (N, F)."""
+        return nn.functional.linear(features, self.weight, self.bias)
+
+
+def fitted(settings: Linear, images: int) -> Linear:
+    """Return ``settings`` with a batch of no more than the ``images`` there are: the rate follows the batch."""
+    return replace(settings, batch=min(settings.batch, images))
+
+
+def steps_per_epoch(settings: Linear, images: int) -> int:
+    """Return the steps of one pass over the images."""
+    return math.ceil(images / settings.batch)
+
+
+@torch.no_grad()
+def train(
+    featuriser: nn.Module,
+    width: int,
+    images: Labelled,
+    classes: int,
+    prep: Preparation,
+    settings: Linear,
+    device: torch.device,
+    tell: Callable[[str], object],
+) -> Classifier:
+    """Train a linear classifier on the frozen features, ``width`` an image, of augmented ``images``; ``tell`` hears of every epoch.
+
+    The same settings on the same images give the same views in the same order. Raises UserError when the loss is no longer finite.
+    """
+    drawn = generator("linear", settings.seed).normal(0, 0.01, (classes, width))
+    classifier = Classifier(torch.from_numpy(drawn).float().to(device), torch.zeros(classes, device=device))
+    parameters = (classifier.weight, classifier.bias)
+    velocities = [torch.zeros_like(p) for p in parameters]
+    step, steps = 0, settings.epochs * steps_per_epoch(settings, len(images))
+    with frozen(featuriser):
+        for epoch in range(settings.epochs):
+            losses = []
+            for x, labels in _epoch(featuriser, images, prep, settings, epoch, device):
+                loss, gradients = loss_and_gradients(x, labels, *parameters)
+                for parameter, gradient, velocity in zip(parameters, gradients, velocities, strict=True):
+                    update(settings, rate(settings, step / steps), parameter, gradient, velocity)
+                losses.append(float(loss))
+                step += 1
+            if not math.isfinite(sum(losses)):
+                raise UserError(f"linear: the loss is not finite in epoch {epoch + 1} of {settings.epochs} at lr {settings.lr:g}; take a lower lr")
+            tell(f"linear ({settings.name}): epoch {epoch + 1}/{settings.epochs}, loss {sum(losses) / len(losses):.3f}")
+    return classifier
+
+
+def rate(settings: Linear, progress: float) -> float:
+    """Return the learning rate at ``progress`` (0 to 1) of the training."""
+    peak = settings.lr * settings.batch / 256
+    if settings.drops:
+        return float(peak * 0.1 ** sum(progress >= drop for drop in settings.drops))
+    return peak * (1 + math.cos(math.pi * progress)) / 2
+
+
+def loss_and_gradients(x: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Return the mean cross-entropy on ``x`` (N, F), ``labels`` (N,), and its gradients by ``weight`` (classes, F) and ``bias`` (classes,)."""
+    with exact():
+        chances = torch.log_softmax(x @ weight.T + bias, dim=1)  # (N, classes)
+        true = labels[:, None]
+        loss = -chances.gather(1, true).mean()
+        chances.exp_().scatter_add_(1, true, chances.new_full(true.shape, -1.0)).div_(len(x))
+        return loss, (chances.T @ x, chances.sum(dim=0))
+
+
+def update(settings: Linear, lr: float, parameter: Tensor, gradient: Tensor, velocity: Tensor) -> None:
+    """Make one step of SGD with momentum on ``parameter``, in place.
+
+    LARS (You et al., arXiv:1708.03888) as apex LARC without clipping, which the official code uses: the gradient, weight decay
+    added, is scaled for every tensor by trust · ‖w‖ / (‖g‖ + decay · ‖w‖); where a norm is 0 it stays as it is.
+    """
+    decayed = gradient + settings.weight_decay * parameter
+    if settings.optimiser == "lars":
+        size, slope = parameter.norm(), gradient.norm()
+        scaled = decayed * (settings.trust * size / (slope + settings.weight_decay * size).clamp_min(1e-30))
+        decayed = torch.where((size > 0) & (slope > 0), scaled, gradient)
+    velocity.mul_(settings.momentum).add_(decayed)
+    parameter.sub_(decayed + settings.momentum * velocity if settings.nesterov else velocity, alpha=lr)
+
+
+def _epoch(
+    featuriser: nn.Module, images: Labelled, prep: Preparation, settings: Linear, epoch: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the features (batch, F) and labels (batch,) of every step of an epoch. A batch goes through the featuriser in parts."""
+    view = View(size=prep.size, scale=settings.scale, flip=settings.flip, jitter=(0.0, 0.0, 0.0, 0.0), jitter_p=0.0, grey=0.0, blur=0.0)
+    order = torch.from_numpy(generator("linear order", settings.seed, epoch).permutation(len(images)))
+    batches = torch.split(order, settings.batch)
+    fetched = iter(images.fetch(part for batch in batches for part in torch.split(batch, PART)))  # one stream: decoding runs ahead of the step
+    for step, batch in enumerate(batches, epoch * len(batches)):
+        parts = []
+        for u in torch.split(uniforms(settings.seed, step, 0, len(batch)), PART):
+            pool, rows = next(fetched)
+            parts.append(apply(featuriser, pool, rows, sample(view, u, pool.heights[rows], pool.widths[rows]), prep, device))
+        yield torch.cat(parts), images.labels[batch].to(device)

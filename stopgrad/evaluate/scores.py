@@ -1,0 +1,50 @@
+"""What a protocol says of features: accuracies, and how sure of them the number of test images lets one be."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Z95 = 1.959964
+"""Two-sided 95 % quantile of the normal distribution."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Accuracies on test images, 0..1."""
+
+    top1: float
+    top5: float | None
+    """None with five classes or fewer, of which any five hold the true one."""
+    n: int
+    """Test images, at least 1."""
+    per_class: tuple[float | None, ...]
+    """top1 of each class; None where it has no test image."""
+
+    def interval(self) -> tuple[float, float]:
+        """Return the Wilson 95 % interval of top1 (Wilson 1927): what another draw of test images could have said. Training seeds are not in it."""
+        centre = (self.top1 + Z95**2 / (2 * self.n)) / (1 + Z95**2 / self.n)
+        half = Z95 / (1 + Z95**2 / self.n) * math.sqrt(self.top1 * (1 - self.top1) / self.n + (Z95 / (2 * self.n)) ** 2)
+        return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def ranks(votes: Tensor, labels: Tensor) -> Tensor:
+    """Return (N,) int64, the place of the true class among ``votes`` (N, classes), finite; 0 is first. Of equal votes the lower class goes first."""
+    assert votes.isfinite().all(), "votes that are not finite have no order"
+    true = votes.gather(1, labels[:, None])
+    equal_before = (votes == true) & (torch.arange(votes.shape[1], device=votes.device) < labels[:, None])
+    return ((votes > true) | equal_before).sum(dim=1)
+
+
+def score(ranks: Tensor, labels: Tensor, classes: int) -> Score:
+    """Return the accuracies that ``ranks`` (N,) of the true classes ``labels`` (N,) mean; N at least 1."""
+    right = labels[ranks == 0].bincount(minlength=classes).tolist()
+    there = labels.bincount(minlength=classes).tolist()
+    n = len(labels)
+    return Score(
+        top1=sum(right) / n,
+        top5=int((ranks < 5).sum()) / n if classes > 5 else None,
+        n=n,
+        per_class=tuple(r / t if t else None for r, t in zip(right, there, strict=True)),
+    )

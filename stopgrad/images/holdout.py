@@ -1,0 +1,68 @@
+"""Held-out images where a labelled source has no test part: a fixed tenth, kept out of training, so that judging is on images not seen."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stopgrad.config import Data
+from stopgrad.images.header import Header
+from stopgrad.images.planes import Planes
+from stopgrad.images.source import Names, Source, Splits
+from stopgrad.keys import generator
+
+SHARE = 10
+"""One image of every so many of a class is held out."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Subset(Source):
+    """Some images of another source, in a given order."""
+
+    base: Source
+    rows: NDArray[np.int64]
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Return the bytes of every image's file."""
+        return self.base.sizes()[self.rows]
+
+    def header(self, i: int) -> Header:
+        """Return what image ``i`` is without decoding it."""
+        return self.base.header(int(self.rows[i]))
+
+    def read(self, i: int, data: Data) -> Planes:
+        """Return image ``i``."""
+        return self.base.read(int(self.rows[i]), data)
+
+    def digest(self, i: int) -> bytes:
+        """Return the SHA-256 of image ``i``."""
+        return self.base.digest(int(self.rows[i]))
+
+    def array(self) -> Planes | None:
+        """Return the images where they are in memory and of one size."""
+        images = self.base.array()
+        return None if images is None else images[self.rows]
+
+
+def subset(base: Source, rows: NDArray[np.int64]) -> Subset:
+    """Return images ``rows`` (int64) of ``base``. What was set aside and skipped stays with the source it came with."""
+    labels = None if base.labels is None else base.labels[rows]
+    names = Names(base.names.exact(int(i)) for i in rows)
+    return Subset(name=base.name, names=names, labels=labels, classes=base.classes, aside=base.aside, skipped=base.skipped, base=base, rows=rows)
+
+
+def with_held_out(splits: Splits) -> Splits:
+    """Return ``splits`` with a test part: its own, or a tenth of every class of a labelled training part; None without labels.
+
+    Which images are held out depends on the labels alone, not on seeds, so that every run on the images is judged on the same ones.
+    """
+    train = splits.train
+    if splits.test is not None or train.labels is None:
+        return splits
+    held = np.zeros(len(train), dtype=bool)
+    for label in np.unique(train.labels):
+        rows = np.flatnonzero(train.labels == label)
+        held[generator("held out", int(label)).permutation(rows)[: len(rows) // SHARE]] = True
+    if not held.any():
+        return splits
+    return Splits(subset(train, np.flatnonzero(~held)), subset(train, np.flatnonzero(held)))
