@@ -54,59 +54,35 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Verb)
 
     def verb(name: str, summary: str, example: str) -> argparse.ArgumentParser:
-        p = verbs.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            epilog=f"example:\n  {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
+        form = argparse.RawDescriptionHelpFormatter
+        p: argparse.ArgumentParser = verbs.add_parser(
+            name, help=summary, description=summary, epilog=f"example:\n  {example}", formatter_class=form, allow_abbrev=False
         )
         p.set_defaults(run=name)
         return p
 
     p = verb("demo", "the whole way on the bundled images: train, judge, hand over", "stopgrad demo --out runs/demo")
     p.add_argument("--out", type=Path, default=Path("runs/demo"), help="run directory (default: %(default)s)")
-
     p = verb("inspect", "preflight: what the images are, which are broken, what the images recipe would choose", "stopgrad inspect photos")
     _add_images(p)
-
     p = verb("pretrain", "train a backbone without labels; the same command again resumes", "stopgrad pretrain photos --epochs 100 --out runs/photos")
     _add_images(p)
     _add_training(p)
-
     p = verb("evaluate", "judge a run's backbone beside raw pixels and random initialisation", "stopgrad evaluate runs/photos --protocol knn lbfgs")
-    _add_run(p)
-    p.add_argument(
-        "--protocol",
-        nargs="+",
-        choices=("knn", "lbfgs", "linear"),
-        default=["knn", "lbfgs"],
-        help="how (default: knn lbfgs); linear is the papers' SGD/LARS",
-    )
-    p.add_argument("--data", metavar="IMAGES", help="labelled images; default: those of the run")
-    p.add_argument("--labels", choices=("auto", "folders"), default="auto", help="where labels come from (default: %(default)s)")
-    p.add_argument("--settings", choices=("simsiam", "moco", "simclr"), default="simsiam", help="whose linear protocol (default: %(default)s)")
-    p.add_argument("--k", type=int, default=200, help="kNN: neighbours (default: %(default)s)")
-    p.add_argument("--temperature", type=float, default=0.1, help="kNN: temperature (default: %(default)s)")
-    p.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-
+    _add_evaluation(p)
     p = verb("report", "one self-contained HTML page from one or more runs", "stopgrad report runs/photos")
     p.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run directories; several are shown side by side")
     p.add_argument("--out", type=Path, help="the page (default: report.html in the first run)")
-
     p = verb("embed", "write path, label and embedding of every image to a Parquet file", "stopgrad embed runs/photos photos --out photos.parquet")
     _add_run(p)
     _add_images(p)
     p.add_argument("--out", type=Path, help="the file (default: embeddings.parquet in the run)")
-    p.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-
+    _add_device(p)
     p = verb("export", "write the backbone so that other code loads it", "stopgrad export runs/photos --to torchvision")
     _add_run(p)
     p.add_argument("--to", choices=("torchvision", "timm", "safetensors"), required=True, help="whose form")
     p.add_argument("--out", type=Path, help="file or folder (default: named after the form, in the run)")
     p.add_argument("--overwrite", action="store_true", help="replace what is there")
-
     verb("recipes", "list the recipes", "stopgrad recipes")
     verb("methods", "list the methods", "stopgrad methods")
     p = verb("show", "print a recipe's every setting", "stopgrad show simsiam/cifar10 --diff simsiam/imagenet")
@@ -124,6 +100,22 @@ def _add_images(p: argparse.ArgumentParser) -> None:
     p.add_argument("--labels", choices=("auto", "folders", "none"), default="auto", help="where labels come from (default: %(default)s)")
 
 
+def _add_device(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+
+
+def _add_evaluation(p: argparse.ArgumentParser) -> None:
+    _add_run(p)
+    names, usual = ("knn", "lbfgs", "linear"), ["knn", "lbfgs"]
+    p.add_argument("--protocol", nargs="+", choices=names, default=usual, help="how (default: knn lbfgs); linear is the papers' SGD/LARS")
+    p.add_argument("--data", metavar="IMAGES", help="labelled images; default: those of the run")
+    p.add_argument("--labels", choices=("auto", "folders"), default="auto", help="where the labels of --data come from (default: %(default)s)")
+    p.add_argument("--settings", choices=("simsiam", "moco", "simclr"), default="simsiam", help="whose linear protocol (default: %(default)s)")
+    p.add_argument("--k", type=int, default=200, help="kNN: neighbours (default: %(default)s, at most a fifth of the images)")
+    p.add_argument("--temperature", type=float, default=0.1, help="kNN: temperature (default: %(default)s)")
+    _add_device(p)
+
+
 def _add_training(p: argparse.ArgumentParser) -> None:
     p.add_argument("--recipe", default="images", help="settings to start from, see 'stopgrad recipes' (default: %(default)s, chosen for your images)")
     p.add_argument("--out", type=Path, help="run directory (default: runs/NAME-RECIPE)")
@@ -133,9 +125,9 @@ def _add_training(p: argparse.ArgumentParser) -> None:
     p.add_argument("--seed", help="seed of everything random")
     p.add_argument("--workers", help="decoding processes when images are streamed; -1: one a core")
     p.add_argument("--on-collapse", choices=("stop", "warn"), help="what a collapse does (default: the recipe's, warn)")
-    p.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     p.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events into the run (extra: tensorboard)")
     p.add_argument("--set", dest="overrides", metavar="PATH=VALUE", action="append", default=[], help="any setting, see 'stopgrad show RECIPE'")
+    _add_device(p)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

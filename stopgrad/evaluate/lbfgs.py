@@ -32,10 +32,10 @@ class Lbfgs:
     """Share of every class's training images on which the penalty is chosen; the final fit is on all."""
     patience: int = 2
     """The sweep ends when this many penalties in a row were worse than the best, in accuracy and in cross-entropy."""
-    iterations: int = 200
-    """Iterations of L-BFGS at most, a penalty."""
+    evaluations: int = 200
+    """Times that L-BFGS computes the objective at most, a penalty."""
     tolerance: float = 1e-4
-    """Largest entry of the (preconditioned) gradient at which a fit is finished."""
+    """A fit is finished when no entry of the (preconditioned) gradient is above this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +156,7 @@ def fit(x: Tensor, labels: Tensor, classes: int, l2: float, settings: Lbfgs, mom
         v = x.new_zeros(classes, x.shape[1] + 1)
         if start is not None:
             v = torch.cat((start.weight @ root.to(x.dtype), start.bias[:, None] / scale), dim=1)
-        found = minimise(at, v, settings.iterations, settings.tolerance)
+        found = minimise(at, v, settings.evaluations, settings.tolerance)
         return Fit(found.at[:, :-1] @ inverse, found.at[:, -1] * scale, found.value, found.evaluations)
 
 

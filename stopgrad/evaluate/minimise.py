@@ -10,8 +10,10 @@ MEMORY = 10
 """Steps from which the curvature is known."""
 SUFFICIENT = 1e-4
 """Share of the decrease that the slope promises with which the line search is content (Armijo)."""
-SHORTEST = 1e-6
-"""Steps shorter than this change nothing but rounding."""
+ROUNDING = 1e-6
+"""Differences of values smaller than this share of them mean nothing; then slopes decide, which are known better near a minimum."""
+UPHILL = 0.8
+"""How steeply, against the slope at the start, a step may end going uphill when slopes decide (Hager & Zhang 2005, Eq. 4.1, δ = 0.1)."""
 
 
 class Minimum(NamedTuple):
@@ -23,29 +25,30 @@ class Minimum(NamedTuple):
     """Times the function was computed."""
 
 
-def minimise(function: Callable[[Tensor], tuple[float, Tensor]], start: Tensor, iterations: int, tolerance: float) -> Minimum:
+def minimise(function: Callable[[Tensor], tuple[float, Tensor]], start: Tensor, most: int, tolerance: float) -> Minimum:
     """Minimise a convex ``function``, that returns its value and gradient, from ``start``.
 
-    Ends when no entry of the gradient is above ``tolerance``, after ``iterations``, or where rounding hides what is left to gain. The
-    line search only shortens steps: where the function is convex the curvature along any step is above 0, as the update needs.
+    Ends when no entry of the gradient is above ``tolerance``, or when the function was computed ``most`` times. The line search only
+    shortens steps: where the function is convex the curvature along any step is above 0, as the update needs.
     """
     x, (value, gradient), evaluations = start, function(start), 1
     steps: deque[tuple[Tensor, Tensor]] = deque(maxlen=MEMORY)
-    for _ in range(iterations):
-        if float(gradient.abs().max()) <= tolerance:
-            break
+    while float(gradient.abs().max()) > tolerance:
         direction = -_by_inverse_hessian(gradient, steps)
         slope, length = float((gradient * direction).sum()), 1.0
         while True:
+            if evaluations == most:
+                return Minimum(x, value, evaluations)
             there = x + length * direction
             new_value, new_gradient = function(there)
             evaluations += 1
-            if new_value <= value + SUFFICIENT * length * slope:
+            gain = value - new_value
+            if gain >= -SUFFICIENT * length * slope:
+                break
+            if gain >= -ROUNDING * abs(value) and float((new_gradient * direction).sum()) <= -UPHILL * slope:
                 break
             # To the minimum of the parabola through both values and the slope, but neither too near nor too far.
-            length *= min(0.5, max(0.1, -slope * length / (2 * (new_value - value - slope * length))))
-            if length < SHORTEST:
-                return Minimum(x, value, evaluations)
+            length *= min(0.5, max(0.1, slope * length / (2 * (gain + slope * length))))
         step, change = there - x, new_gradient - gradient
         if float((step * change).sum()) > 0:  # rounding alone can make it otherwise
             steps.append((step, change))

@@ -1,6 +1,7 @@
 """The IDX files of MNIST and its relatives (Fashion-MNIST, KMNIST, EMNIST), packed or not."""
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def _read(file: Path, dimensions: int) -> NDArray[np.uint8]:
     if content[:4] != bytes((0, 0, _BYTES, dimensions)):
         raise UserError(f"{file}: no IDX file of bytes in {dimensions} dimensions (it begins {content[:4].hex()})")
     start = 4 + 4 * dimensions
-    shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
-    if len(shape) != dimensions or len(content) - start != np.prod(shape, dtype=np.int64) or 0 in shape:
-        raise UserError(f"{file}: {max(len(content) - start, 0)} bytes for shape {shape}; fetch it again")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
+    sizes = tuple(int.from_bytes(content[i : i + 4]) for i in range(4, start, 4))
+    if len(content) - start != math.prod(sizes) or 0 in sizes:
+        raise UserError(f"{file}: {len(content)} bytes for sizes {sizes}; fetch it again")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(sizes).copy()

@@ -68,8 +68,6 @@ def jitter(x: Tensor, order: Tensor, factors: Tensor, hue_at: int | None = None)
     images; without it every place computes both and selects: four times the work and no data-dependent shape.
     """
     factor = factors.gather(1, order)  # (N, 4), column: place
-    if x.shape[1] == 1:
-        factor = factor.masked_fill(order == SATURATION, 1.0)
     of_grey, of_mean = (1 - factor) * (order == SATURATION), (1 - factor) * (order == CONTRAST)
     for place in range(4):
         if place == hue_at:

@@ -1,0 +1,113 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stopgrad.errors import UserError
+from stopgrad.evaluate.features import Labelled, Pixels, Preparation, features, in_order
+from stopgrad.evaluate.judge import Settings, Subject, judge
+from stopgrad.evaluate.knn import Knn, knn
+from stopgrad.evaluate.lbfgs import Lbfgs
+from stopgrad.evaluate.linear import LINEAR, Linear
+from stopgrad.images.pool import Pool
+
+CPU = torch.device("cpu")
+KNN, LBFGS, LINEAR_SMALL = Knn(k=10), Lbfgs(), replace(LINEAR["moco"], lr=1.0, epochs=3)
+PROTOCOLS = pytest.mark.parametrize("settings", [KNN, LBFGS, LINEAR_SMALL], ids=lambda s: s.protocol)
+
+
+@pytest.fixture
+def subject(bright: tuple[Pool, Tensor], prep: Preparation) -> Subject:
+    """Forty images to learn from and twenty to be asked about."""
+    pool, labels = bright
+    train, test = torch.arange(40), torch.arange(40, 60)
+    return Subject(
+        featuriser=Pixels(1, 8, side=2),
+        train=Labelled.resident(pool.take(train), labels[train]),
+        test=Labelled.resident(pool.take(test), labels[test]),
+        classes=3,
+        prep=prep,
+        device=CPU,
+    )
+
+
+@PROTOCOLS
+def test_a_record_says_all_and_is_json(settings: Settings, subject: Subject) -> None:
+    judgement = judge(settings, subject)
+    record = judgement.record()
+    assert json.loads(json.dumps(record)) == record
+    assert record["protocol"] == settings.protocol
+    assert record["top1"] == judgement.score.top1 == pytest.approx({"knn": 0.85, "lbfgs": 1.0, "linear": 0.65}[settings.protocol])
+    assert record["top5"] is None
+    assert record["interval"] == list(judgement.score.interval())
+    assert record["per_class"] == list(judgement.score.per_class)
+    assert (record["train_images"], record["test_images"], record["classes"]) == (40, 20, 3)
+    assert {"size": 8, "share": 1.0, "mean": [0.5], "std": [0.25]}.items() <= record["settings"].items()
+    assert record["seconds"] > 0
+
+
+@PROTOCOLS
+def test_the_same_subject_gives_the_same_score(settings: Settings, subject: Subject, small: nn.Module) -> None:
+    scores = [judge(settings, replace(subject, featuriser=small)).score for _ in range(2)]
+    assert scores[0] == scores[1]
+
+
+def test_settings_of_each_protocol(subject: Subject) -> None:
+    assert {"k": 10, "temperature": 0.1}.items() <= judge(KNN, subject).settings.items()
+    chosen = judge(LBFGS, subject).settings
+    assert chosen["l2"] in LBFGS.l2
+    assert chosen["held_out_images"] == 9  # a fifth of 14, 13 and 13
+    assert f"{chosen['l2']:g}" in chosen["held_out_accuracy"]
+    linear = judge(LINEAR_SMALL, subject).settings
+    assert {"name": "moco", "optimiser": "sgd", "lr": 1.0, "epochs": 3, "momentum": 0.9, "scale": [0.08, 1.0], "seed": 0}.items() <= linear.items()
+
+
+def test_knn_is_that_of_the_prepared_images(subject: Subject, small: nn.Module) -> None:
+    subject = replace(subject, featuriser=small)
+    bank, queries = (features(small, in_order(part), subject.prep, CPU) for part in (subject.train, subject.test))
+    assert judge(KNN, subject).score == knn(bank, subject.train.labels, queries, subject.test.labels, 3, KNN)
+
+
+def test_features_are_made_once(subject: Subject) -> None:
+    class Counting(Pixels):
+        calls = 0
+
+        def forward(self, images: Tensor) -> Tensor:
+            Counting.calls += 1
+            return super().forward(images)
+
+    subject = replace(subject, featuriser=Counting(1, 8, side=2))
+    judge(KNN, subject)
+    judge(LBFGS, subject)
+    assert Counting.calls == 2  # training and test images, in one part each
+
+
+def test_a_batch_beyond_the_images_is_lowered_and_said(subject: Subject) -> None:
+    told: list[str] = []
+    settings: Linear = replace(LINEAR_SMALL, batch=4096)
+    judgement = judge(settings, subject, told.append)
+    assert judgement.settings["batch"] == 40
+    assert judgement.settings["steps"] == 3
+    assert judgement.notes == ("linear (moco): the batch is 40 instead of 4096, and the rate lower with it: there are only 40 training images",)
+    assert told[-1] == judgement.notes[0]
+    assert told[0].startswith("linear (moco): epoch 1/3")
+
+
+def test_an_edge_of_the_sweep_is_said(subject: Subject) -> None:
+    judgement = judge(replace(LBFGS, l2=(100.0, 10.0)), subject)
+    assert judgement.notes == ("lbfgs: the best l2, 10, is at the edge of those tried; a better one may lie beyond",)
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_no_images_are_refused(settings: Settings, part: str, subject: Subject) -> None:
+    none = Labelled(lambda order: [], torch.empty(0, dtype=torch.int64))
+    with pytest.raises(UserError, match=f"{settings.protocol}: there are no labelled {'training' if part == 'train' else 'test'} images"):
+        judge(settings, replace(subject, **{part: none}))
+
+
+def test_labels_beyond_the_classes_are_refused(subject: Subject) -> None:
+    with pytest.raises(UserError, match="knn: the training labels go from 0 to 2, but there are 2 classes, from 0"):
+        judge(KNN, replace(subject, classes=2))
