@@ -11,8 +11,8 @@ from stopgrad.monitor.measures import alignment, effective_rank, output_std, uni
 
 LOOK_EVERY = 10
 """Steps between two looks at the output's std, however rarely records are written."""
-COLLAPSED_STD = 0.1
-"""Below this std × √d the output is called collapsed; healthy runs stay above 0.5, collapse goes to 0."""
+COLLAPSED_STD = 0.3
+"""Below this std × √d the output is called collapsed; healthy runs stay above 0.8, collapse goes to 0."""
 PATIENCE = 3
 """Looks in a row that must agree before the verdict falls: 30 steps."""
 

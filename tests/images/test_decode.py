@@ -139,6 +139,9 @@ def test_exif_turns_deep_images_the_same_way(orientation: int) -> None:
     tag = [(274, "H", 1, orientation, False)]
     found = read(tiff(pixels(5, 9).astype(np.uint16) * 257, photometric="rgb", extratags=tag))
     assert np.array_equal(found, shallow.astype(np.uint16) * 257)
+    grey = tiff(pixels(5, 9, 1, np.uint16), photometric="minisblack", byteorder=">", extratags=tag)
+    assert np.array_equal(read(grey, 1), read(saved(pixels(5, 9, 1, np.uint16), "PNG", **upright(orientation)), 1))
+    assert header(grey) == header(saved(pixels(5, 9, 1, np.uint16), "PNG", **upright(orientation)))
 
 
 def test_exif_behind_the_pixels_of_a_png_counts() -> None:

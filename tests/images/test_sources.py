@@ -161,7 +161,7 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
         (lambda p: p / "absent", "no such folder or file"),
         (lambda p: fill(p, "1.png") / "1.png", "is one file"),
         (lambda p: p, "no images found; give a folder"),
-        (lambda p: (p / "clip.mp4").write_bytes(b"") and None or p, r"no images found \(but 1 .mp4\)"),
+        (lambda p: fill(p, "clip.mp4", "a/clip.MP4"), r"no images found \(but 2 .mp4\)"),
     ],
 )
 def test_what_is_no_source_is_answered(tmp_path: Path, make: Any, words: str) -> None:

@@ -1,0 +1,47 @@
+"""Promise 5: it says when it collapses, why probably, and exits accordingly; and it does not cry wolf."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stopgrad.cli import main
+
+TINY = ["net.backbone=resnet10", "net.stem=small", "net.width=8", "views.size=16", "train.batch=64", "optim.lr=0.2"]
+
+
+def pretrain(out: Path, *more: str) -> int:
+    sets = [word for value in (*TINY, *more) for word in ("--set", value)]
+    return main(["pretrain", "bundled", "--recipe", "demo", "--epochs", "1", "--out", str(out), "--device", "cpu", *sets])
+
+
+@pytest.mark.whole
+def test_without_stop_gradient_it_stops_and_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status = pretrain(tmp_path / "run", "method.stop_gradient=false", "train.on_collapse=stop", "train.log_every=1")
+    said = capsys.readouterr()
+    assert status == 3
+    assert "method.stop_gradient=true" in said.err
+    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    verdict = json.loads((tmp_path / "run" / "status.json").read_text())["verdict"]
+    assert verdict["state"] == "collapsed"
+    low = next(r["step"] for r in records if r["std"] < 0.3)
+    assert records[-1]["step"] <= low + 100  # within 100 steps of its happening
+    assert records[-1]["loss"] < -0.9
+    assert not (tmp_path / "run" / "backbone.safetensors").exists()
+    assert pretrain(tmp_path / "run", "method.stop_gradient=false", "train.on_collapse=stop", "train.log_every=1") == 3  # again: still so
+
+
+@pytest.mark.whole
+def test_with_stop_gradient_there_is_no_false_alarm(tmp_path: Path) -> None:
+    assert pretrain(tmp_path / "run", "train.on_collapse=stop") == 0
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["verdict"]["state"] == "healthy"
+
+
+@pytest.mark.whole
+def test_a_loss_that_is_not_finite_stops_before_the_update(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pretrain(tmp_path / "run", "optim.lr=1e30", "train.checkpoint_seconds=0") == 4
+    assert "step " in capsys.readouterr().err
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert status["state"] == "failed"
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1]) if (tmp_path / "run" / "metrics.jsonl").read_text() else None
+    assert last is None or abs(last["loss"]) <= 1
