@@ -51,8 +51,8 @@ def parts(splits: Splits, data: Data, device: torch.device, tell: Callable[[str]
 
 def preparation(data: Data, supply: Supply) -> Preparation:
     """Return how images of ``supply`` are prepared for the backbone, by their median shorter side."""
-    resident = isinstance(supply, Resident)  # streamed images are large
-    short = int(torch.minimum(supply.pool.heights, supply.pool.widths).median()) if resident else data.size + 1
+    streamed = data.size + 1  # images that do not fit into memory are not tiny
+    short = int(torch.minimum(supply.pool.heights, supply.pool.widths).median()) if isinstance(supply, Resident) else streamed
     return Preparation.usual(data.size, short, data.mean, data.std)
 
 
