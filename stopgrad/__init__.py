@@ -4,17 +4,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stopgrad.api import embed, evaluate, load_backbone, pretrain, report
+    from stopgrad.api import embed, evaluate, load_backbone, pretrain, write_report
     from stopgrad.errors import UserError
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    **dict.fromkeys(("embed", "evaluate", "load_backbone", "pretrain", "report"), "stopgrad.api"),
+    **dict.fromkeys(("embed", "evaluate", "load_backbone", "pretrain", "write_report"), "stopgrad.api"),
     "UserError": "stopgrad.errors",
 }
 
-__all__ = ["UserError", "__version__", "embed", "evaluate", "load_backbone", "pretrain", "report"]
+__all__ = ["UserError", "__version__", "embed", "evaluate", "load_backbone", "pretrain", "write_report"]
 
 
 def __getattr__(name: str) -> Any:

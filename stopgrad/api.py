@@ -15,10 +15,6 @@ from torch import nn
 from stopgrad.config import Run
 from stopgrad.device import has_gpu, pick_device, pick_precision
 from stopgrad.errors import UserError
-from stopgrad.evaluate.features import PART
-from stopgrad.evaluate.judge import Settings
-from stopgrad.evaluate.knn import Knn
-from stopgrad.evaluate.lbfgs import Lbfgs
 from stopgrad.heap import keep_heap
 from stopgrad.images.bad import Bad, listed
 from stopgrad.images.holdout import with_held_out
@@ -30,9 +26,13 @@ from stopgrad.monitor import Listeners, Verdict
 from stopgrad.nets.backbones import Backbone, wrap
 from stopgrad.nets.files import digest, load, save
 from stopgrad.plan import Plan, as_texts, plan
+from stopgrad.protocols.features import PART
+from stopgrad.protocols.judge import Settings
+from stopgrad.protocols.knn import Knn
+from stopgrad.protocols.lbfgs import Lbfgs
 from stopgrad.publish.embed import Named
 from stopgrad.publish.embed import embed as write_embeddings
-from stopgrad.report.page import write_report
+from stopgrad.report.page import write_report as write_page
 from stopgrad.runs import RunDirectory, append_line, write_whole
 from stopgrad.thumbnails import thumbnails
 from stopgrad.train import Diverged, Outcome
@@ -193,12 +193,12 @@ def _named(source: Source, supply: Supply) -> Iterator[Named]:
         yield Named(batch.pool, batch.rows[keep], [source.names[int(rows[k])] for k in keep], [labels[k] for k in keep])
 
 
-def report(runs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str] | None = None) -> Path:
+def write_report(runs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str] | None = None) -> Path:
     """Write one self-contained HTML page of ``runs`` (default: report.html in the first) and return where."""
     folders = [Path(run) for run in runs]
     if not folders:
         raise UserError("report: name at least one run directory")
-    return write_report(folders, Path(out) if out is not None else RunDirectory(folders[0]).report, thumbnails())
+    return write_page(folders, Path(out) if out is not None else RunDirectory(folders[0]).report, thumbnails())
 
 
 def load_backbone(run: str | os.PathLike[str], into: nn.Module | None = None) -> Backbone:

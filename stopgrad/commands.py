@@ -114,9 +114,9 @@ def inspect_images(asked: Namespace) -> int:
 def evaluate(asked: Namespace) -> int:
     """``stopgrad evaluate``."""
     from stopgrad.api import evaluate as judge
-    from stopgrad.evaluate.knn import Knn
-    from stopgrad.evaluate.lbfgs import Lbfgs
-    from stopgrad.evaluate.linear import LINEAR, Linear
+    from stopgrad.protocols.knn import Knn
+    from stopgrad.protocols.lbfgs import Lbfgs
+    from stopgrad.protocols.linear import LINEAR, Linear
 
     settings: dict[str, Knn | Lbfgs | Linear] = {
         "knn": Knn(k=asked.k, temperature=asked.temperature),
@@ -142,9 +142,9 @@ def results(records: list[dict[str, object]]) -> list[str]:
 
 def report(asked: Namespace) -> int:
     """``stopgrad report``."""
-    from stopgrad.api import report as write
+    from stopgrad.api import write_report
 
-    page = write(asked.runs, asked.out)
+    page = write_report(asked.runs, asked.out)
     print(f"written to {page}; open it in a browser")
     return DONE
 

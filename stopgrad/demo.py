@@ -3,13 +3,13 @@
 import time
 from pathlib import Path
 
-from stopgrad.api import embed, evaluate, open_images, report
+from stopgrad.api import embed, evaluate, open_images, write_report
 from stopgrad.commands import DONE, results, train
 from stopgrad.device import has_gpu
-from stopgrad.evaluate.knn import Knn
-from stopgrad.evaluate.lbfgs import Lbfgs
 from stopgrad.plan import plan
 from stopgrad.progress import duration
+from stopgrad.protocols.knn import Knn
+from stopgrad.protocols.lbfgs import Lbfgs
 from stopgrad.publish.export import export
 from stopgrad.runs import RunDirectory, read_lines
 
@@ -35,7 +35,7 @@ def run(out: Path) -> int:
         print(f"$ stopgrad export {out} --to safetensors")
         export(directory.backbone, "safetensors", weights)
     print(f"$ stopgrad report {out}\n")
-    page = report([out])
+    page = write_report([out])
     print("\n".join(results(read_lines(directory.evaluations))))
     print("\naccuracy on 2,000 test images; knn: 200 neighbours, T 0.1; lbfgs: a linear classifier on frozen features, 10,000 labels\n")
     print(f"report      {page}  (open it in a browser)")

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from stopgrad.config import Data, Run
 from stopgrad.errors import UserError
-from stopgrad.evaluate.features import Labelled, Pixels, Preparation
-from stopgrad.evaluate.judge import Settings, Subject, judge
-from stopgrad.evaluate.knn import Knn
 from stopgrad.images.pool import Pool, load
 from stopgrad.images.source import Source, Splits
 from stopgrad.loader import Resident, Supply, open_supply
 from stopgrad.methods import initialise
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.files import digest
+from stopgrad.protocols.features import Labelled, Pixels, Preparation
+from stopgrad.protocols.judge import Settings, Subject, judge
+from stopgrad.protocols.knn import Knn
 
 Kind = Literal["pixels", "random", "backbone"]
 

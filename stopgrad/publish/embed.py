@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stopgrad import __version__
-from stopgrad.evaluate.features import PART, Preparation, featurise, frozen
 from stopgrad.images.pool import Pool
 from stopgrad.nets.files import whole
+from stopgrad.protocols.features import PART, Preparation, featurise, frozen
 
 ROWS = 8192
 """Images in a row group, and held in memory at a time."""

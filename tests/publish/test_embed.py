@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from stopgrad.errors import UserError
-from stopgrad.evaluate.features import Labelled, Preparation, features
-from stopgrad.evaluate.features import in_order as all_of
 from stopgrad.images.pool import Pool
+from stopgrad.protocols.features import Labelled, Preparation, features
+from stopgrad.protocols.features import in_order as all_of
 from stopgrad.publish.embed import Named, embed, in_order
 from stopgrad.report.embeddings import open_table, vectors
 

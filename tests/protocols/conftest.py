@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stopgrad.evaluate.features import Preparation
 from stopgrad.images.pool import Pool
+from stopgrad.protocols.features import Preparation
 
 CLASSES = 3
 

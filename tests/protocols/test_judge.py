@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from stopgrad.errors import UserError
-from stopgrad.evaluate.features import Labelled, Pixels, Preparation, features, in_order
-from stopgrad.evaluate.judge import Settings, Subject, judge
-from stopgrad.evaluate.knn import Knn, knn
-from stopgrad.evaluate.lbfgs import Lbfgs
-from stopgrad.evaluate.linear import LINEAR, Linear
 from stopgrad.images.pool import Pool
+from stopgrad.protocols.features import Labelled, Pixels, Preparation, features, in_order
+from stopgrad.protocols.judge import Settings, Subject, judge
+from stopgrad.protocols.knn import Knn, knn
+from stopgrad.protocols.lbfgs import Lbfgs
+from stopgrad.protocols.linear import LINEAR, Linear
 
 CPU = torch.device("cpu")
 KNN, LBFGS, LINEAR_SMALL = Knn(k=10), Lbfgs(), replace(LINEAR["moco"], lr=1.0, epochs=3)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from stopgrad.config.run import View
 from stopgrad.errors import UserError
-from stopgrad.evaluate.features import PART, Labelled, Preparation, apply, exact, frozen
 from stopgrad.keys import generator
+from stopgrad.protocols.features import PART, Labelled, Preparation, apply, exact, frozen
 from stopgrad.views.sample import sample, uniforms
 
 

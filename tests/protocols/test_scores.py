@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from stopgrad.evaluate.scores import Score, ranks, score
+from stopgrad.protocols.scores import Score, ranks, score
 
 
 def test_ranks_count_what_is_before_the_true_class() -> None:

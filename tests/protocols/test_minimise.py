@@ -3,7 +3,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from stopgrad.evaluate.minimise import minimise
+from stopgrad.protocols.minimise import minimise
 
 Function = Callable[[Tensor], tuple[float, Tensor]]
 

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stopgrad.errors import UserError
-from stopgrad.evaluate.features import exact
-from stopgrad.evaluate.minimise import minimise
 from stopgrad.keys import generator
+from stopgrad.protocols.features import exact
+from stopgrad.protocols.minimise import minimise
 
 _LOGITS = 1 << 24
 """Logits held at a time."""

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from stopgrad.errors import UserError
-from stopgrad.evaluate.features import Labelled, Preparation, features, in_order
-from stopgrad.evaluate.knn import Knn, knn
-from stopgrad.evaluate.lbfgs import Lbfgs, choose
-from stopgrad.evaluate.linear import Linear, fitted, steps_per_epoch, train
-from stopgrad.evaluate.scores import Score, ranks, score
+from stopgrad.protocols.features import Labelled, Preparation, features, in_order
+from stopgrad.protocols.knn import Knn, knn
+from stopgrad.protocols.lbfgs import Lbfgs, choose
+from stopgrad.protocols.linear import Linear, fitted, steps_per_epoch, train
+from stopgrad.protocols.scores import Score, ranks, score
 
 Settings = Knn | Lbfgs | Linear
 

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stopgrad.errors import UserError
-from stopgrad.evaluate.features import Labelled, Pixels, Preparation, exact, features, in_order
 from stopgrad.images.pool import Pool
+from stopgrad.protocols.features import Labelled, Pixels, Preparation, exact, features, in_order
 
 CPU = torch.device("cpu")
 

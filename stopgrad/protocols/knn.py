@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stopgrad.errors import UserError
-from stopgrad.evaluate.features import exact
-from stopgrad.evaluate.scores import Score, ranks, score
+from stopgrad.protocols.features import exact
+from stopgrad.protocols.scores import Score, ranks, score
 
 
 @dataclass(frozen=True, kw_only=True)

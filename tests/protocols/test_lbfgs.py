@@ -6,8 +6,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from stopgrad.errors import UserError
-from stopgrad.evaluate.lbfgs import Lbfgs, choose, fit, hold_out, objective, standard
-from stopgrad.evaluate.minimise import minimise
+from stopgrad.protocols.lbfgs import Lbfgs, choose, fit, hold_out, objective, standard
+from stopgrad.protocols.minimise import minimise
 
 
 def drawn(n: int, features: int, classes: int, seed: int = 0, spread: float = 3.0) -> tuple[Tensor, Tensor]:
@@ -66,7 +66,7 @@ def test_the_objective_in_parts_is_the_objective(monkeypatch: pytest.MonkeyPatch
     x, y = drawn(40, 5, 4)
     weight, bias = torch.randn(4, 5), torch.randn(4)
     whole = objective(x, y, weight, bias, 0.1)
-    monkeypatch.setattr("stopgrad.evaluate.lbfgs._LOGITS", 4 * 7)
+    monkeypatch.setattr("stopgrad.protocols.lbfgs._LOGITS", 4 * 7)
     torch.testing.assert_close(objective(x, y, weight, bias, 0.1), whole)
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from stopgrad.errors import UserError
-from stopgrad.evaluate.knn import Knn, knn, nearest
-from stopgrad.evaluate.scores import Score
+from stopgrad.protocols.knn import Knn, knn, nearest
+from stopgrad.protocols.scores import Score
 
 CLASSES = 7
 

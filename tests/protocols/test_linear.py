@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stopgrad.errors import UserError
-from stopgrad.evaluate.features import Labelled, Pixels, Preparation, features, in_order
-from stopgrad.evaluate.linear import LINEAR, Classifier, Linear, fitted, loss_and_gradients, rate, train, update
 from stopgrad.images.pool import Pool
+from stopgrad.protocols.features import Labelled, Pixels, Preparation, features, in_order
+from stopgrad.protocols.linear import LINEAR, Classifier, Linear, fitted, loss_and_gradients, rate, train, update
 
 CPU = torch.device("cpu")
 SGD = Linear(name="test", optimiser="sgd", lr=4.0, batch=16, epochs=6)
@@ -45,7 +45,7 @@ def test_streamed_images_give_the_same_classifier(
     small: nn.Module, bright: tuple[Pool, Tensor], prep: Preparation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batches that are taken in parts, each a pool of its own."""
-    monkeypatch.setattr("stopgrad.evaluate.linear.PART", 7)
+    monkeypatch.setattr("stopgrad.protocols.linear.PART", 7)
     pool, labels = bright
 
     def fetch(order: Iterable[Tensor]) -> Iterable[tuple[Pool, Tensor]]:
