@@ -15,6 +15,7 @@ from torch import nn
 from stopgrad.config import Run
 from stopgrad.device import has_gpu, pick_device, pick_precision
 from stopgrad.errors import UserError
+from stopgrad.files import write_whole
 from stopgrad.heap import keep_heap
 from stopgrad.images.bad import Bad, listed
 from stopgrad.images.holdout import with_held_out
@@ -33,7 +34,7 @@ from stopgrad.protocols.lbfgs import Lbfgs
 from stopgrad.publish.embed import Named
 from stopgrad.publish.embed import embed as write_embeddings
 from stopgrad.report.page import write_report as write_page
-from stopgrad.runs import RunDirectory, append_line, write_whole
+from stopgrad.runs import RunDirectory, append_line
 from stopgrad.thumbnails import thumbnails
 from stopgrad.train import Diverged, Outcome
 from stopgrad.train import pretrain as train_loop

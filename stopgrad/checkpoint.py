@@ -18,7 +18,7 @@ from torch import Tensor
 
 from stopgrad import __version__
 from stopgrad.errors import UserError
-from stopgrad.runs import sync_folder
+from stopgrad.files import sync
 
 FORM = 1
 """Version of the written form."""
@@ -52,11 +52,11 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], record:
         manifest["manifest_sha256"] = _digest(manifest)
         _write(temporary / "state.safetensors", content)
         _write(temporary / "manifest.json", json.dumps(manifest, indent=2).encode())
-        sync_folder(temporary)
+        sync(temporary)
         if final.exists():  # only after a resume from an older one: this step was damaged, or is the same
             shutil.rmtree(final)
         os.replace(temporary, final)
-        sync_folder(folder)
+        sync(folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise UserError(
@@ -121,10 +121,8 @@ def _digest(manifest: dict[str, Any]) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    path.write_bytes(content)
+    sync(path)
 
 
 def _clear_temporary(folder: Path) -> None:

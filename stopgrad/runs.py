@@ -15,29 +15,7 @@ from typing import Any
 
 from stopgrad.config import Run, from_json, to_json
 from stopgrad.errors import UserError
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` so that a reader, or a machine that loses power, sees the old file or the new one."""
-    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+from stopgrad.files import write_whole
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

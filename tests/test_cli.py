@@ -80,7 +80,10 @@ MISTAKES = [
 @pytest.mark.parametrize(("words", "status"), MISTAKES, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
 def test_help_and_mistakes_import_no_torch(words: list[str], status: int, photos: Path) -> None:
     filled = [w.format(photos=photos) for w in words]
-    code = f"import sys\nfrom stopgrad.cli import main\ntry:\n    status = main({filled!r})\nexcept SystemExit as e:\n    status = e.code\nassert 'torch' not in sys.modules, 'torch'\nsys.exit(status)"
+    code = (
+        f"import sys\nfrom stopgrad.cli import main\ntry:\n    status = main({filled!r})\nexcept SystemExit as e:\n    status = e.code\n"
+        "assert 'torch' not in sys.modules, 'torch'\nsys.exit(status)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=photos.parent)
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr

@@ -6,19 +6,19 @@ The tensors bear the network's own names, so that for a ResNet plain torchvision
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from stopgrad.config import Net
+from stopgrad.config import Net, net_from_json
 from stopgrad.errors import UserError
+from stopgrad.files import write_whole
 from stopgrad.nets.backbones import Backbone, build, wrap
 
 FORM = 1
@@ -58,8 +58,7 @@ def save(path: Path, backbone: Backbone, net: Net | None, size: int, mean: tuple
     state = _state(backbone)
     net = net and replace(net, init=None)  # a path of this machine, which is nobody's business where the file goes
     header = Header(net=net, channels=backbone.channels, size=size, mean=mean, std=std, sha256=_digest(state), extra=extra)
-    with whole(path) as temporary:
-        save_file(state, temporary, {"stopgrad": json.dumps({"form": FORM, **asdict(header)}, sort_keys=True)})
+    write_whole(path, to_bytes(state, {"stopgrad": json.dumps({"form": FORM, **asdict(header)}, sort_keys=True)}))
 
 
 def load(path: Path, into: nn.Module | None = None) -> Loaded:
@@ -85,35 +84,6 @@ def load(path: Path, into: nn.Module | None = None) -> Loaded:
 def digest(backbone: Backbone) -> str:
     """Return the SHA-256 (hex) of the names, types, shapes and bytes of the backbone's state; the device and layout do not matter."""
     return _digest(_state(backbone))
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path``; what is written there becomes ``path`` at the end, or nothing does.
-
-    Raises UserError when the disk does not take it.
-    """
-    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield temporary
-            _sync(temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync(path.parent)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: cannot be written ({error})") from None
-
-
-def _sync(path: Path) -> None:
-    """Make a file's content, or the names in a folder, durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _state(backbone: Backbone) -> dict[str, Tensor]:
@@ -151,22 +121,25 @@ def _parse(path: Path, metadata: dict[str, str]) -> Header:
         raise UserError(f"{path}: not a backbone that stopgrad wrote (its metadata does not say so)")
     try:
         record = json.loads(metadata["stopgrad"])
-        if record["form"] != FORM:
-            raise UserError(f"{path}: written in form {record['form']}, this version of stopgrad reads form {FORM}")
-        net = None if record["net"] is None else Net(**record["net"])
-        if net is not None and (type(net.backbone), type(net.stem), type(net.width)) != (str, str, int):
-            raise TypeError(net)
-        return Header(
-            net=net,
-            channels=int(record["channels"]),
-            size=int(record["size"]),
-            mean=tuple(map(float, record["mean"])),
-            std=tuple(map(float, record["std"])),
-            sha256=str(record["sha256"]),
-            extra=dict(record["extra"]),
-        )
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: its metadata is not what stopgrad writes ({error!r})") from None
+        form = record["form"]
+        header = None if form != FORM else _header(record)
+    except (json.JSONDecodeError, KeyError, TypeError, UserError) as error:
+        raise UserError(f"{path}: its metadata is not what stopgrad writes ({error})") from None
+    if header is None:
+        raise UserError(f"{path}: written in form {form}, this version of stopgrad reads form {FORM}")
+    return header
+
+
+def _header(record: dict[str, Any]) -> Header:
+    return Header(
+        net=None if record["net"] is None else net_from_json(record["net"]),
+        channels=int(record["channels"]),
+        size=int(record["size"]),
+        mean=tuple(map(float, record["mean"])),
+        std=tuple(map(float, record["std"])),
+        sha256=str(record["sha256"]),
+        extra=dict(record["extra"]),
+    )
 
 
 def _empty(path: Path, header: Header, into: nn.Module | None) -> Backbone:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stopgrad import __version__
+from stopgrad.files import whole
 from stopgrad.images.pool import Pool
-from stopgrad.nets.files import whole
 from stopgrad.protocols.features import PART, Preparation, featurise, frozen
 
 ROWS = 8192

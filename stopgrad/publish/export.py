@@ -14,8 +14,9 @@ from torch import Tensor
 
 from stopgrad.config import Net
 from stopgrad.errors import UserError
+from stopgrad.files import write_whole
 from stopgrad.nets.backbones import classifier, first_convolution, locate, timm_options, torchvision_net, torchvision_options
-from stopgrad.nets.files import Loaded, load, save, whole
+from stopgrad.nets.files import Loaded, load, save
 from stopgrad.nets.resnet import RESNETS, STEMS
 
 TARGETS = ("torchvision", "timm", "safetensors")
@@ -61,8 +62,7 @@ def _to_torchvision(loaded: Loaded, net: Net, out: Path) -> list[str]:
         raise UserError(f"--to torchvision: {net.backbone} is a network of timm's; use --to timm or --to safetensors")
     content = io.BytesIO()
     torch.save(_state(loaded), content)
-    with whole(out) as temporary:
-        temporary.write_bytes(content.getbuffer())
+    write_whole(out, content.getvalue())
     return ["import torch", "import torchvision", *_construction(loaded, net), f"net.load_state_dict(torch.load({str(out)!r}, weights_only=True))"]
 
 
@@ -78,8 +78,7 @@ def _to_timm(loaded: Loaded, net: Net, out: Path) -> list[str]:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: a file; --to timm writes a folder, name one")
     save(out / "model.safetensors", loaded.backbone, net, loaded.size, loaded.mean, loaded.std, loaded.extra)
-    with whole(out / "config.json") as temporary:
-        temporary.write_text(json.dumps(config, indent=2) + "\n")
+    write_whole(out / "config.json", (json.dumps(config, indent=2) + "\n").encode())
     return ["import timm", f"net = timm.create_model({f'local-dir:{out}'!r}, pretrained=True)"]
 
 

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import stopgrad
 from stopgrad.errors import UserError
+from stopgrad.files import write_whole
 from stopgrad.report.charts import FRAME
 from stopgrad.report.curves import draw
 from stopgrad.report.files import RunFiles, read_run
@@ -24,7 +25,6 @@ from stopgrad.report.settings import configuration, environment
 from stopgrad.report.summary import summarise
 from stopgrad.report.thumbnails import Thumbnail
 from stopgrad.report.wording import visible
-from stopgrad.runs import write_whole
 
 NAMED_BAD = 50
 """Images set aside that are named one by one; of more, the rest is counted."""
@@ -52,11 +52,7 @@ def write_report(runs: Sequence[Path], out: Path, thumbnail: Thumbnail | None = 
     if len({path.resolve() for path in runs}) < len(runs):
         raise UserError("report: a run directory is named twice; name each once")
     html = render([read_run(path, name) for path, name in zip(runs, _names(runs), strict=True)], thumbnail)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(out, html.encode())
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror}); choose another --out") from None
+    write_whole(out, html.encode())
     return out
 
 

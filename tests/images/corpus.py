@@ -9,15 +9,39 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
+
+from stopgrad.images.decode import BadImage, decode
 
 
 def pixels(height: int = 12, width: int = 16, channels: int = 3, dtype: Any = np.uint8, seed: int = 0) -> NDArray[Any]:
     """Return random pixels (H, W, C), or (H, W) for one channel, over the whole range of ``dtype``."""
     values = np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, (height, width, channels), dtype=dtype)
     return values[:, :, 0] if channels == 1 else values
+
+
+LARGE = 10**6
+"""More pixels than any image of the tests has."""
+
+
+def read(file: bytes | Path, channels: int = 3, short_side: int | None = None) -> NDArray[Any]:
+    """Return a decoded file, (channels, H, W)."""
+    return decode(file, channels, LARGE, short_side)
+
+
+def reason(file: bytes | Path, channels: int = 3) -> str:
+    """Return why a file is refused."""
+    with pytest.raises(BadImage) as caught:
+        decode(file, channels, LARGE, None)
+    return str(caught.value)
+
+
+def planar(array: NDArray[Any]) -> NDArray[Any]:
+    """Return (H, W) or (H, W, C) as (C, H, W)."""
+    return array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0)
 
 
 def saved(image: Image.Image | NDArray[Any], form: str, **options: Any) -> bytes:

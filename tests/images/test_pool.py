@@ -136,10 +136,11 @@ def test_a_file_that_changes_after_its_header_was_read_is_set_aside(tmp_path: Pa
         (tmp_path / f"{i}.png").write_bytes(saved(pixels(seed=i), "PNG"))
     source = open_splits(tmp_path).train
     headers = survey(source, 10**6)
+    (tmp_path / "0.png").write_bytes(saved(pixels(channels=1, dtype=np.uint16), "PNG"))  # as large, but deeper than the buffer
     (tmp_path / "1.png").write_bytes(saved(pixels(20, 20), "PNG"))
     loaded = load(source, data(), headers=headers)
-    assert loaded.bad == (("1.png", "is not what its header says"),)
-    assert loaded.rows.tolist() == [0, 2]
+    assert loaded.bad == (("0.png", "is not what its header says"), ("1.png", "is not what its header says"))
+    assert loaded.rows.tolist() == [2]
 
 
 def test_nothing_usable_is_an_empty_pool(tmp_path: Path) -> None:

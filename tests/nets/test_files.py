@@ -14,8 +14,9 @@ from torch import nn
 
 from stopgrad.config import Net
 from stopgrad.errors import UserError
+from stopgrad.files import whole
 from stopgrad.nets.backbones import Backbone, build, wrap
-from stopgrad.nets.files import digest, load, save, whole
+from stopgrad.nets.files import digest, load, save
 
 NET = Net(backbone="resnet10", stem="small", width=4, zero_init_residual=False)
 
@@ -160,9 +161,15 @@ def rewrite(path: Path, **changes: object) -> None:
         ({"form": 2}, "written in form 2, this version of stopgrad reads form 1"),
         ({"size": None}, "metadata is not what stopgrad writes"),
         ({"net": {"backbone": "resnet10"}}, "metadata is not what stopgrad writes"),
-        ({"net": {"backbone": "resnet10", "stem": "small", "width": "4", "zero_init_residual": False}}, "metadata is not what stopgrad writes"),
-        ({"net": {"backbone": "resnet10", "stem": "small", "width": 8, "zero_init_residual": False}}, "weights do not fit resnet10: .*size mismatch"),
-        ({"net": {"backbone": "resnet11", "stem": "small", "width": 4, "zero_init_residual": False}}, "no 'resnet11' among"),
+        (
+            {"net": {"backbone": "resnet10", "stem": "small", "width": "4", "zero_init_residual": False, "init": None}},
+            "metadata is not what stopgrad writes",
+        ),
+        (
+            {"net": {"backbone": "resnet10", "stem": "small", "width": 8, "zero_init_residual": False, "init": None}},
+            "weights do not fit resnet10: .*size mismatch",
+        ),
+        ({"net": {"backbone": "resnet11", "stem": "small", "width": 4, "zero_init_residual": False, "init": None}}, "no 'resnet11' among"),
     ],
 )
 def test_wrong_metadata_is_refused(changes: dict[str, object], message: str, tmp_path: Path) -> None:

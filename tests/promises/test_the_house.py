@@ -14,7 +14,7 @@ ROOT = Path(stopgrad.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = {
-    0: ("__init__", "errors", "keys", "heap", "config"),
+    0: ("__init__", "errors", "files", "keys", "heap", "config"),
     1: ("runs", "optim", "device", "progress", "images", "views", "nets"),
     2: ("loader", "methods", "checkpoint"),
     3: ("monitor", "protocols", "recipes"),
@@ -24,6 +24,7 @@ LAYERS = {
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
 TORCH_FREE = (
     "errors",
+    "files",
     "config",
     "runs",
     "progress",

@@ -31,7 +31,7 @@ def make_config(**train: Any) -> Run:
     )
     return Run(
         recipe="small_images",
-        data=Data(source="clothes", channels=3, mean=(0.5,), std=(0.25,), short_side=None),
+        data=Data(source="clothes", channels=3, mean=(0.5,), std=(0.25,), size=32, short_side=None),
         views=(view, view),
         net=Net(backbone="resnet18", stem="cifar", zero_init_residual=True),
         method=method,
