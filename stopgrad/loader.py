@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from stopgrad.config import Data
 from stopgrad.errors import UserError
 from stopgrad.images.bad import Bad, BadImage, refuse_too_many
+from stopgrad.images.decode import quiet_decoders
 from stopgrad.images.planes import Planes
 from stopgrad.images.pool import Pool, load
 from stopgrad.images.residence import decide, free_device, free_ram
@@ -188,10 +189,11 @@ class _Decoded(Dataset[Batch]):
 
     def __getitem__(self, rows: list[int]) -> Batch:
         images, bad = [], []
-        for row in rows:
-            image, failed = self._readable(row)
-            images.append(image)
-            bad += failed
+        with quiet_decoders():
+            for row in rows:
+                image, failed = self._readable(row)
+                images.append(image)
+                bad += failed
         return Batch(Pool.from_arrays(images), torch.arange(len(images)), tuple(bad))
 
     def _readable(self, row: int) -> tuple[Planes, list[Bad]]:

@@ -1,6 +1,7 @@
 """Held-out images where a labelled source has no test part: a fixed tenth, kept out of training, so that judging is on images not seen."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,10 @@ class Subset(Source):
 
     def array(self) -> Planes | None:
         """Return the images where they are in memory and of one size."""
+        return self._array
+
+    @cached_property
+    def _array(self) -> Planes | None:
         images = self.base.array()
         return None if images is None else images[self.rows]
 
