@@ -41,6 +41,7 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], record:
     Raises UserError when the disk refuses; nothing is lost then.
     """
     final = folder / f"step-{step:08d}"
+    assert not final.exists(), "a step is saved once: a whole checkpoint is never replaced, a damaged one is set aside when it is found"
     temporary = folder / f".tmp-{final.name}-{os.getpid()}"
     try:
         folder.mkdir(exist_ok=True)
@@ -53,8 +54,6 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], record:
         _write(temporary / "state.safetensors", content)
         _write(temporary / "manifest.json", json.dumps(manifest, indent=2).encode())
         sync(temporary)
-        if final.exists():  # only after a resume from an older one: this step was damaged, or is the same
-            shutil.rmtree(final)
         os.replace(temporary, final)
         sync(folder)
     except OSError as error:

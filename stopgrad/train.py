@@ -55,7 +55,7 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
     step = _resume(directory, method, optimizer, journal)
     forward: nn.Module = torch.compile(method) if run.train.compile else method  # type: ignore[assignment]
     milestone = run.train.milestone_every * order.steps_per_epoch
-    saved_at = time.monotonic()
+    saved_step, saved_at = step, time.monotonic()
 
     with _stop_requests() as stop:
         for batch in supply.fetch(order.of_steps(step, step if _must_stop(run, journal) else steps)):
@@ -68,10 +68,11 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
             is_milestone = milestone > 0 and step % milestone == 0
             if is_milestone or time.monotonic() - saved_at >= run.train.checkpoint_seconds:
                 _save(run, directory, step, method, optimizer, journal, is_milestone)
-                saved_at = time.monotonic()
+                saved_step, saved_at = step, time.monotonic()
             if stop.signal or _must_stop(run, journal):
                 break
-        _save(run, directory, step, method, optimizer, journal, milestone > 0 and step % milestone == 0)
+        if step > saved_step:
+            _save(run, directory, step, method, optimizer, journal, milestone > 0 and step % milestone == 0)
 
     state: Literal["finished", "collapsed", "interrupted"]
     state = "collapsed" if _must_stop(run, journal) else "finished" if step == steps else "interrupted"
