@@ -18,10 +18,10 @@ from stopgrad.errors import UserError
 from stopgrad.files import write_whole
 from stopgrad.heap import keep_heap
 from stopgrad.images.bad import Bad, listed
-from stopgrad.images.holdout import with_held_out
+from stopgrad.images.holdout import Subset, with_held_out
 from stopgrad.images.sources import LabelRule, Source, Splits, open_splits
-from stopgrad.judging import baselines, evaluate_run, knn_probe, preparation
-from stopgrad.loader import Supply, open_supply
+from stopgrad.judging import baselines, evaluate_run, knn_probe, naming, preparation
+from stopgrad.loader import Order, Supply, open_supply
 from stopgrad.methods import initialise
 from stopgrad.monitor import Listeners, Verdict
 from stopgrad.nets.backbones import Backbone, wrap
@@ -34,7 +34,7 @@ from stopgrad.protocols.lbfgs import Lbfgs
 from stopgrad.publish.embed import Named
 from stopgrad.publish.embed import embed as write_embeddings
 from stopgrad.report.page import write_report as write_page
-from stopgrad.runs import RunDirectory, append_line
+from stopgrad.runs import RunDirectory, append_line, read_lines
 from stopgrad.thumbnails import thumbnails
 from stopgrad.train import Diverged, Outcome
 from stopgrad.train import pretrain as train_loop
@@ -71,53 +71,68 @@ def pretrain(
 
 
 def carry_out(planned: Plan, splits: Splits, device_name: str, listeners: Listeners, module: nn.Module | None = None) -> Outcome:
-    """Train what was planned, resuming where it stands; write the backbone when the schedule is done."""
-    directory, device = planned.directory, pick_device(device_name)
+    """Train what was planned, resuming where it stands; write the backbone when the schedule is done. A finished run is left alone."""
+    directory = planned.directory
+    if planned.finished:
+        status = directory.status()
+        return Outcome("finished", status["step"], status["steps"], status["seconds"], Verdict(**status["verdict"]))
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(f"WORLD_SIZE={os.environ['WORLD_SIZE']}: this version trains in one process; start it without torchrun")
+    device = pick_device(device_name)
     keep_heap()
     directory.create()
     with directory.locked():
-        run = _settled(planned, splits, device)
-        supply, bad = open_supply(splits.train, run.data, device, listeners.line)
-        _name_bad(directory, bad, listeners)
-        backbone = wrap(module, run.data.channels, run.views[0].size) if module is not None else None
-        method = initialise(run, backbone)
-        _take_weights(run, method.backbone)
-        probe = listeners.probe or knn_probe(run, splits, device)
-        chosen = planned.reasons or directory.status().get("chosen", [])
-        directory.update_status(state="running", images={"used": len(supply), "bad": len(bad)}, chosen=chosen, verdict=asdict(Verdict()))
         try:
-            outcome = train_loop(run, method, supply, directory, device, replace(listeners, probe=probe))
-        except Diverged as diverged:
-            directory.update_status(state="failed", verdict=asdict(Verdict("diverged", str(diverged))))
+            outcome = _train(planned, splits, device, listeners, module)
+        except (UserError, Diverged) as error:
+            if directory.exists():
+                state = "diverged" if isinstance(error, Diverged) else directory.status().get("verdict", {}).get("state", "healthy")
+                directory.update_status(state="failed", verdict=asdict(Verdict(state, str(error))))
             raise
-        if outcome.state == "finished":
-            extra = {"recipe": run.recipe, "step": str(outcome.step)}
-            named = None if module is not None else replace(run.net, init=None)
-            assert isinstance(method.backbone, Backbone)
-            save(directory.backbone, method.backbone, named, run.data.size, run.data.mean, run.data.std, extra)
         ended = {"state": outcome.state, "step": outcome.step, "steps": outcome.steps, "seconds": outcome.seconds}
         directory.update_status(**ended, verdict=asdict(outcome.verdict))
         return outcome
 
 
-def _settled(planned: Plan, splits: Splits, device: torch.device) -> Run:
-    """Return the run with its precision decided; write its configuration, or check that the images are still those it began with."""
-    directory, fingerprint = planned.directory, splits.train.fingerprint()
-    if planned.resumes:
-        began = json.loads(directory.environment.read_text())["images_sha256"]
-        if fingerprint != began:
-            raise UserError(f"{directory.path}: was begun with other images than {planned.run.data.source} holds now; choose another --out")
-        return planned.run
-    precision = pick_precision(planned.run.train.precision, device)
-    run = replace(planned.run, train=replace(planned.run.train, precision=precision))  # type: ignore[arg-type]
-    directory.write_environment(fingerprint)
+def _train(planned: Plan, splits: Splits, device: torch.device, listeners: Listeners, module: nn.Module | None) -> Outcome:
+    """Make everything, and only when all of it stands write the configuration: a mistake until then leaves no run behind."""
+    directory, run = planned.directory, planned.run
+    if splits.test is not None and isinstance(splits.test, Subset) and not planned.resumes:
+        listeners.line(f"{len(splits.test)} of {len(splits.train) + len(splits.test)} labelled images are held out for judging (--labels none: none)")
+    _repeatable(run)
+    supply, residence = open_supply(splits.train, run.data, device, listeners.line, lambda bad: _name_bad(directory, bad, listeners))
+    method = initialise(run, wrap(module, run.data.channels, run.views[0].size) if module is not None else None)
+    if not planned.resumes:
+        _take_weights(run, method.backbone)
+        precision = pick_precision(run.train.precision, device)
+        run = replace(run, data=replace(run.data, residence=residence), train=replace(run.train, precision=precision))  # type: ignore[arg-type]
+        Order(run.train.seed, len(supply), run.train.batch)  # raises when there are too few images
+        directory.write_environment(splits.train.fingerprint())
     directory.write_config(run)
-    return run
+    bad = len(read_lines(directory.bad_images))
+    chosen = {} if planned.resumes else {"chosen": planned.reasons, "verdict": asdict(Verdict())}
+    directory.update_status(state="running", images={"used": len(supply), "bad": bad}, **chosen)
+    probe = listeners.probe or knn_probe(run, splits, device)
+    outcome = train_loop(run, method, supply, directory, device, replace(listeners, probe=probe))
+    if outcome.state == "finished":
+        assert isinstance(method.backbone, Backbone)
+        named = None if module is not None else replace(run.net, init=None)
+        extra = {"recipe": run.recipe, "step": str(outcome.step)}
+        save(directory.backbone, method.backbone, named, run.data.size, run.data.mean, run.data.std, extra)
+    return outcome
+
+
+def _repeatable(run: Run) -> None:
+    """Ask a GPU for deterministic kernels, where the run does."""
+    if run.train.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs it to be deterministic, and reads it once
+    torch.use_deterministic_algorithms(run.train.deterministic)
 
 
 def _name_bad(directory: RunDirectory, bad: Sequence[Bad], listeners: Listeners) -> None:
-    """Write the images set aside before training to bad_images.jsonl, and name the first."""
-    write_whole(directory.bad_images, b"".join(json.dumps({"name": n, "reason": r}).encode() + b"\n" for n, r in bad))
+    """Write the images set aside to bad_images.jsonl, beside those known from before, and name the first."""
+    known = {r["name"]: r["reason"] for r in read_lines(directory.bad_images)} | dict(bad)
+    write_whole(directory.bad_images, b"".join(json.dumps({"name": n, "reason": r}).encode() + b"\n" for n, r in known.items()))
     if bad:
         listeners.line(f"set aside: {listed(bad)} (all in {directory.bad_images})")
 
@@ -150,11 +165,11 @@ def evaluate(
     directory, on = RunDirectory(Path(run)), pick_device(device)
     settled = directory.read_config()
     kinds = baselines(settled) if backbone is None else baselines(settled, wrap(copy.deepcopy(backbone), settled.data.channels, settled.data.size))
-    kinds["backbone"] = load_backbone(directory.path, backbone)
+    trained = load(backbone_file(directory.path), backbone)
+    kinds["backbone"] = trained.backbone.eval()
     splits = open_images(data if data is not None else settled.data.source, labels if data is not None else settled.data.labels)
-    step = directory.status()["step"]
     records = []
-    for record in evaluate_run(settled, kinds, splits, protocols, step, on, tell):
+    for record in evaluate_run(settled, kinds, splits, protocols, int(trained.extra["step"]), on, tell):
         append_line(directory.evaluations, record)
         records.append(record)
     return records
@@ -178,18 +193,20 @@ def embed(
     settled, trained = directory.read_config(), load_backbone(directory.path, backbone).to(on)
     target = Path(out) if out is not None else directory.embeddings
     splits = open_splits(_spec(images), labels)
-    opened = [(part, open_supply(part, settled.data, on, tell)[0]) for part in splits if part is not None]
+    lenient = replace(settled.data, max_bad=1.0)  # what cannot be read is named, the others are wanted
+    opened = [(part, open_supply(part, lenient, on, tell, naming(tell))[0]) for part in splits if part is not None]
     prep = preparation(settled.data, opened[0][1])
-    batches = (named for part, supply in opened for named in _named(part, supply))
+    batches = (named for part, supply in opened for named in _named(part, supply, tell))
     return target, write_embeddings(trained, batches, prep, target, digest(trained), on)
 
 
-def _named(source: Source, supply: Supply) -> Iterator[Named]:
+def _named(source: Source, supply: Supply, tell: Callable[[str], None]) -> Iterator[Named]:
     numbers = torch.split(torch.arange(len(supply)), PART)
     for some, batch in zip(numbers, supply.fetch(numbers), strict=True):
         rows = supply.keep[some.numpy()]
         labels = [None if source.labels is None or source.classes is None else source.classes[source.labels[i]] for i in rows]
         unreadable = dict(batch.bad)
+        naming(tell)(batch.bad)
         keep = [k for k, i in enumerate(rows) if source.names[int(i)] not in unreadable]  # another image stands in its place
         yield Named(batch.pool, batch.rows[keep], [source.names[int(rows[k])] for k in keep], [labels[k] for k in keep])
 

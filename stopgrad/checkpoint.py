@@ -47,7 +47,7 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], record:
         folder.mkdir(exist_ok=True)
         _clear_temporary(folder)
         temporary.mkdir()
-        content = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+        content = save({name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()})
         manifest = {"form": FORM, "stopgrad": __version__, "torch": torch.__version__, "step": step, "milestone": milestone, "record": record}
         manifest |= {"state_bytes": len(content), "state_sha256": hashlib.sha256(content).hexdigest()}
         manifest["manifest_sha256"] = _digest(manifest)
@@ -132,10 +132,13 @@ def _clear_temporary(folder: Path) -> None:
 
 def _prune(folder: Path, keep: int) -> None:
     """Delete the older checkpoints, newest ``keep`` and milestones excepted."""
-    for path in sorted(folder.glob("step-*"), reverse=True)[keep:]:
-        try:
-            milestone = json.loads((path / "manifest.json").read_bytes())["milestone"]
-        except (OSError, ValueError, KeyError):
-            continue  # damaged since it was written: deleting it is the user's to decide
-        if not milestone:
-            shutil.rmtree(path)
+    passing = [path for path in sorted(folder.glob("step-*"), reverse=True) if not _is_milestone(path)]
+    for path in passing[keep:]:
+        shutil.rmtree(path)
+
+
+def _is_milestone(path: Path) -> bool:
+    try:
+        return bool(json.loads((path / "manifest.json").read_bytes())["milestone"])
+    except (OSError, ValueError, KeyError):
+        return True  # damaged since it was written: deleting it is the user's to decide

@@ -15,14 +15,14 @@ from stopgrad.errors import UserError
 from stopgrad.images.holdout import with_held_out
 from stopgrad.images.inspect import describe, inspect
 from stopgrad.images.sources import open_splits
-from stopgrad.plan import Plan, parse_overrides, plan
+from stopgrad.plan import Plan, choose, parse_overrides, plan
 from stopgrad.progress import Progress, duration, table
 from stopgrad.recipes import RECIPES
 
 if TYPE_CHECKING:
     from stopgrad.train import Outcome
 
-DONE, MISTAKE, COLLAPSED, DIVERGED, INTERRUPTED = 0, 2, 3, 4, 75
+DONE, COLLAPSED, DIVERGED, INTERRUPTED = 0, 3, 4, 75
 
 
 def pretrain(asked: Namespace) -> int:
@@ -98,15 +98,13 @@ def inspect_images(asked: Namespace) -> int:
     splits = with_held_out(open_splits(asked.images, asked.labels))
     found = inspect(splits)
     print("\n".join(describe(found, splits.train.skipped)))
-    if not found.images:
-        raise UserError(f"{asked.images}: no usable image")
-    planned = plan(splits, asked.images, "images", Path("runs") / "none", {}, _has_gpu)
+    chosen = choose(found, asked.images, _has_gpu)
     print("\nstopgrad pretrain would choose:")
-    for reason in planned.reasons:
+    for reason in chosen.reasons.values():
         print(f"  {reason}")
     from stopgrad.estimate import estimate
 
-    print("\n".join(f"  {line}" for line in estimate(planned.run, found.images)))
+    print("\n".join(f"  {line}" for line in estimate(chosen.run, found.images)))
     print(f"next: stopgrad pretrain {asked.images}")
     return DONE
 

@@ -13,7 +13,7 @@ def has_gpu() -> bool:
 def pick_device(asked: str) -> torch.device:
     """Return the device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. Raises UserError for one that is not there."""
     if asked == "auto":
-        return torch.device("cuda" if has_gpu() else "cpu")
+        return torch.device("cuda", torch.cuda.current_device()) if has_gpu() else torch.device("cpu")
     try:
         device = torch.device(asked)
     except RuntimeError:
@@ -22,7 +22,7 @@ def pick_device(asked: str) -> torch.device:
         raise UserError(f"--device: {asked!r} is none of auto, cpu, cuda, cuda:N")
     if device.type == "cuda" and (not has_gpu() or (device.index or 0) >= torch.cuda.device_count()):
         raise UserError(f"--device: {asked} is not there ({torch.cuda.device_count()} CUDA devices are); use --device cpu")
-    return device
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
 def pick_precision(asked: str, device: torch.device) -> str:

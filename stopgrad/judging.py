@@ -1,5 +1,6 @@
 """Judging a run: the backbone beside raw pixels and its own random initialisation, on the labelled images of a source."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from stopgrad.config import Data, Run
 from stopgrad.errors import UserError
+from stopgrad.images.bad import Bad, listed
 from stopgrad.images.pool import Pool, load
 from stopgrad.images.source import Source, Splits
 from stopgrad.loader import Resident, Supply, open_supply
@@ -45,15 +47,19 @@ def parts(splits: Splits, data: Data, device: torch.device, tell: Callable[[str]
             f"{train.name}: judging needs labels; put every class in a folder of its own, give a list with a label column, "
             "or name labelled images (--data)"
         )
-    supplies = [open_supply(part, data, device, tell)[0] for part in (train, test)]
+    lenient = replace(data, max_bad=1.0)  # training has decided how many may be bad; here they are named
+    supplies = [open_supply(part, lenient, device, tell, naming(tell))[0] for part in (train, test)]
     return Parts(_labelled(supplies[0], train), _labelled(supplies[1], test), len(train.classes), preparation(data, supplies[0]))
 
 
 def preparation(data: Data, supply: Supply) -> Preparation:
     """Return how images of ``supply`` are prepared for the backbone, by their median shorter side."""
-    streamed = data.size + 1  # images that do not fit into memory are not tiny
-    short = int(torch.minimum(supply.pool.heights, supply.pool.widths).median()) if isinstance(supply, Resident) else streamed
-    return Preparation.usual(data.size, short, data.mean, data.std)
+    return Preparation.usual(data.size, supply.short_side, data.mean, data.std)
+
+
+def naming(tell: Callable[[str], None]) -> Callable[[tuple[Bad, ...]], None]:
+    """Return what names the images set aside to ``tell``."""
+    return lambda bad: tell(f"set aside: {listed(bad)}") if bad else None
 
 
 def _labelled(supply: Supply, source: Source) -> Labelled:
@@ -120,6 +126,8 @@ def knn_probe(run: Run, splits: Splits, device: torch.device) -> Callable[[nn.Mo
 def _sample(source: Source, data: Data, most: int, device: torch.device) -> tuple[Labelled, Supply]:
 
     chosen = np.unique(np.linspace(0, len(source) - 1, min(most, len(source))).round().astype(np.int64))
-    loaded = load(source, data, keep=chosen)
+    enough = math.ceil(data.size * 256 / 224)  # what the central crop needs: photographs are not kept whole for a probe
+    small = replace(data, short_side=min(enough, data.short_side or enough)) if data.size >= 64 else data
+    loaded = load(source, small, keep=chosen)
     supply = Resident(loaded.pool, loaded.rows, device)
     return _labelled(supply, source), supply

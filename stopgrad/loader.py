@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -23,7 +23,7 @@ from stopgrad.images.bad import Bad, BadImage, refuse_too_many
 from stopgrad.images.decode import quiet_decoders
 from stopgrad.images.planes import Planes
 from stopgrad.images.pool import Pool, load
-from stopgrad.images.residence import decide, free_device, free_ram
+from stopgrad.images.residence import Kind, decide, free_device, free_ram
 from stopgrad.images.sources import Source
 from stopgrad.images.survey import survey
 from stopgrad.keys import generator
@@ -45,6 +45,8 @@ class Supply(Protocol):
 
     keep: NDArray[np.int64]
     """Index in the source of each of its images."""
+    short_side: int
+    """Median shorter side of its images, pixels."""
     waited: float
     """Seconds that were waited for images so far."""
 
@@ -64,7 +66,8 @@ class Order:
 
     def __post_init__(self) -> None:
         if self.batch > self.images:
-            raise UserError(f"train.batch: {self.batch} is more than the {self.images} images there are; take --batch {max(2, self.images // 2)}")
+            advice = f"take --batch {self.images // 2}" if self.images >= 4 else "SimSiam needs at least 4"
+            raise UserError(f"train.batch: {self.batch} is more than the {self.images} images there are; {advice}")
 
     @property
     def steps_per_epoch(self) -> int:
@@ -100,6 +103,9 @@ class Resident:
     device: torch.device
     waited: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.short_side = int(torch.minimum(self.pool.heights, self.pool.widths).median())
+
     def __len__(self) -> int:
         return len(self.pool)
 
@@ -122,7 +128,8 @@ class Streaming:
     """Indices of the usable images, int64."""
     workers: int
     device: torch.device
-    waited: float = field(default=0.0)
+    short_side: int
+    waited: float = 0.0
 
     def __len__(self) -> int:
         return len(self.keep)
@@ -135,7 +142,7 @@ class Streaming:
             sampler=_Lists(numbers),
             num_workers=self.workers,
             prefetch_factor=2 if self.workers else None,
-            worker_init_fn=_leave_interrupts_to_the_trainer,
+            worker_init_fn=_leave_signals_to_the_trainer,
         )
         ready = iter(loader)
         while True:
@@ -147,13 +154,16 @@ class Streaming:
             yield Batch(batch.pool.to(self.device), batch.rows, batch.bad)
 
 
-def _leave_interrupts_to_the_trainer(worker: int) -> None:
-    """Ctrl-C reaches the whole process group; workers must live until the trainer has saved."""
+def _leave_signals_to_the_trainer(worker: int) -> None:
+    """Ctrl-C and a scheduler's SIGTERM reach the whole process group; workers must live until the trainer has saved, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def open_supply(source: Source, data: Data, device: torch.device, tell: Callable[[str], None]) -> tuple["Resident | Streaming", tuple[Bad, ...]]:
-    """Return the supply of ``source`` for training on ``device``, and the images set aside; where they live is said by ``tell``.
+def open_supply(
+    source: Source, data: Data, device: torch.device, tell: Callable[[str], None], note_bad: Callable[[tuple[Bad, ...]], None]
+) -> tuple["Resident | Streaming", Kind]:
+    """Return the supply of ``source`` for ``device`` and where its images live, said by ``tell``; ``note_bad`` hears what was set aside.
 
     Raises UserError when more than ``data.max_bad`` of the images are unusable, or none is usable.
     """
@@ -161,14 +171,19 @@ def open_supply(source: Source, data: Data, device: torch.device, tell: Callable
     headers = found.wanted(data)
     residence = decide(headers.decoded_bytes(), data.residence, free_ram(), free_device(str(device)))
     tell(f"{len(source)} images, {residence.line}")
-    if residence.kind != "stream":
+    usable = headers.usable()
+    if residence.kind == "stream":
+        bad = (*source.aside, *((source.names[i], reason) for i, reason in headers.bad.items()))
+    else:
         loaded = load(source, data, headers=found)
-        refuse_too_many(source.name, len(loaded.rows), loaded.bad, data.max_bad)
-        return Resident(loaded.pool.to(device) if residence.kind == "device" else loaded.pool, loaded.rows, device), loaded.bad
-    bad = (*source.aside, *((source.names[i], reason) for i, reason in headers.bad.items()))
-    refuse_too_many(source.name, len(headers.usable()), bad, data.max_bad)
+        usable, bad = loaded.rows, loaded.bad
+    note_bad(bad)
+    refuse_too_many(source.name, len(usable), bad, data.max_bad)
+    if residence.kind != "stream":
+        return Resident(loaded.pool.to(device) if residence.kind == "device" else loaded.pool, usable, device), residence.kind
     workers = (os.cpu_count() or 1) if data.workers < 0 else data.workers
-    return Streaming(source, data, headers.usable(), workers, device), bad
+    short_side = int(np.median(np.minimum(headers.heights, headers.widths)[usable]))
+    return Streaming(source, data, usable, workers, device, short_side), residence.kind
 
 
 class _Lists:

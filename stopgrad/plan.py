@@ -7,19 +7,23 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from stopgrad.config import Run, differences, problems, set_value
+from stopgrad.config import RESNETS, Found, Run, differences, problems, set_value
 from stopgrad.errors import UserError
+from stopgrad.images.bad import listed
 from stopgrad.images.inspect import inspect
 from stopgrad.images.sources import Splits
 from stopgrad.recipes import RECIPES
-from stopgrad.recipes.images import Machine, images
+from stopgrad.recipes.images import Chosen, Machine, images
 from stopgrad.runs import RunDirectory
 
 CHANGEABLE = {
-    *("data.source", "data.residence", "data.workers", "data.max_bad"),
+    *("data.source", "data.workers", "data.max_bad"),
     *("train.log_every", "train.monitor_every", "train.checkpoint_seconds", "train.keep", "train.milestone_every", "train.on_collapse"),
 }
 """Fields that decide no weight: a run may be resumed with other values of these. (That the images are the same is checked by fingerprint.)"""
+
+SETTLED = ("train.precision", "data.residence")
+"""Fields whose ``auto`` a run settles when it begins; asking for ``auto`` again is asking for the same."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +49,31 @@ def plan(splits: Splits, source: str, recipe: str, out: Path, overrides: Mapping
         raise UserError(f"--recipe: no recipe {recipe!r}; {hint}There are: images, {', '.join(RECIPES)}")
     directory = RunDirectory(out)
     if directory.exists():
-        return _resumed(directory, source, recipe, overrides)
+        return _resumed(directory, splits, source, recipe, overrides)
+    reasons: dict[str, str] = {}
     if recipe == "images":
-        chosen = images(replace(inspect(splits), source=source), Machine(gpu=has_gpu(), cores=os.cpu_count() or 1))
+        chosen = choose(inspect(splits, duplicates=False), source, has_gpu)
         base, reasons = chosen.run, chosen.reasons
     else:
-        base, reasons = RECIPES[recipe](), ()
+        base = RECIPES[recipe]()
         base = replace(base, data=replace(base.data, source=source))
-    run = overridden(base, overrides)
-    return Plan(run, directory, reasons, resumes=False, finished=False)
+    said = tuple(line for path, line in reasons.items() if path not in overrides)
+    return Plan(overridden(_plain_net(base, overrides), overrides), directory, said, resumes=False, finished=False)
+
+
+def choose(found: Found, source: str, has_gpu: Callable[[], bool]) -> Chosen:
+    """Return what the images recipe makes of ``found`` on this machine. Raises UserError when there is nothing to train on."""
+    if not found.images:
+        raise UserError(f"{source}: no usable image; set aside: {listed(found.bad)}")
+    return images(replace(found, source=source), Machine(gpu=has_gpu(), cores=os.cpu_count() or 1))
+
+
+def _plain_net(run: Run, overrides: Mapping[str, str]) -> Run:
+    """Return ``run`` without what only our ResNets have (stem, width, zero-init), when another kind of backbone is asked for."""
+    name = overrides.get("net.backbone", run.net.backbone)
+    if name in RESNETS:
+        return run
+    return replace(run, net=replace(run.net, stem="imagenet", width=64, zero_init_residual=False))
 
 
 def overridden(run: Run, overrides: Mapping[str, str]) -> Run:
@@ -65,18 +85,21 @@ def overridden(run: Run, overrides: Mapping[str, str]) -> Run:
     return run
 
 
-def _resumed(directory: RunDirectory, source: str, recipe: str, overrides: Mapping[str, str]) -> Plan:
+def _resumed(directory: RunDirectory, splits: Splits, source: str, recipe: str, overrides: Mapping[str, str]) -> Plan:
     saved = directory.read_config()
     finished = directory.status().get("state") == "finished"
     if recipe != saved.recipe:
         raise UserError(f"{directory.path}: holds a run of recipe {saved.recipe}, not {recipe}; choose another --out")
-    asked = overridden(replace(saved, data=replace(saved.data, source=source)), overrides)
+    same = {path: text for path, text in overrides.items() if not (path in SETTLED and text == "auto")}
+    asked = overridden(replace(saved, data=replace(saved.data, source=source)), same)
     changed = {p: values for p, values in differences(saved, asked).items() if p not in CHANGEABLE}
     if finished and changed.keys() == {"train.epochs"}:
         raise UserError(_extension(directory, saved, asked))
     if changed:
-        listed = "; ".join(f"{p} is {a}, asked for {b}" for p, (a, b) in changed.items())
-        raise UserError(f"{directory.path}: holds a run with other settings ({listed}); choose another --out, or ask for the same")
+        changes = "; ".join(f"{p} is {a}, asked for {b}" for p, (a, b) in changed.items())
+        raise UserError(f"{directory.path}: holds a run with other settings ({changes}); choose another --out, or ask for the same")
+    if directory.began_with() != splits.train.fingerprint():
+        raise UserError(f"{directory.path}: was begun with other images than {source} holds now; choose another --out")
     return Plan(asked, directory, (), resumes=True, finished=finished)
 
 

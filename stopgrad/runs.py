@@ -31,9 +31,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
-    """Append one record to a .jsonl file, in one write."""
-    with open(path, "ab") as file:
-        file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+    """Append one record to a .jsonl file, in one write. Raises UserError when the disk does not take it."""
+    try:
+        with open(path, "ab") as file:
+            file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); make room and run the same command again, it resumes") from None
 
 
 class RunDirectory:
@@ -60,7 +63,7 @@ class RunDirectory:
         """Make the folder. Raises UserError when something else lies there."""
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path}: a file is in the way; choose another --out")
-        if self.path.is_dir() and not self.exists() and any(p.name not in ("lock",) for p in self.path.iterdir()):
+        if self.path.is_dir() and not self.exists() and any(not _left_by_a_start(p.name) for p in self.path.iterdir()):
             raise UserError(f"{self.path}: the folder holds other files and no run; choose another --out")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -84,6 +87,10 @@ class RunDirectory:
         """Write what the numbers also depend on: versions, machine, command, commit, and the images' fingerprint."""
         write_whole(self.environment, _pretty(environment() | {"images_sha256": fingerprint}))
 
+    def began_with(self) -> str:
+        """Return the fingerprint of the images that the run began with."""
+        return str(json.loads(self.environment.read_text())["images_sha256"])
+
     def status(self) -> dict[str, Any]:
         """Return status.json; empty when there is none."""
         return json.loads(self.status_file.read_text()) if self.status_file.exists() else {}
@@ -100,12 +107,21 @@ class RunDirectory:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the only right to write here; the system lets go of it however the process ends. Raises UserError when it is taken."""
-        with open(self.path / "lock", "ab") as file:
+        try:
+            lock = open(self.path / "lock", "ab")  # noqa: SIM115 - held below
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from None
+        with lock as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UserError(f"{self.path}: another process is writing this run; wait for it or choose another --out") from None
             yield
+
+
+def _left_by_a_start(name: str) -> bool:
+    """Whether a run that ended before its config.json stood may have left the file."""
+    return name in ("lock", "environment.json", "bad_images.jsonl", "status.json") or name.startswith(".tmp-")
 
 
 def environment() -> dict[str, Any]:

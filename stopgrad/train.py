@@ -58,8 +58,8 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
     saved_step, saved_at = step, time.monotonic()
 
     with _stop_requests() as stop:
+        began = time.perf_counter()
         for batch in supply.fetch(order.of_steps(step, step if _must_stop(run, journal) else steps)):
-            began = time.perf_counter()
             journal.note_bad(batch)
             lr = cosine_lr(run.optim, run.train.batch, step, steps, order.steps_per_epoch)
             output = train_step(run, forward, method, optimizer, batch, step, steps, lr)
@@ -71,6 +71,7 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
                 saved_step, saved_at = step, time.monotonic()
             if stop.signal or _must_stop(run, journal):
                 break
+            began = time.perf_counter()  # of the next step: waiting for its images counts
         if step > saved_step:
             _save(run, directory, step, method, optimizer, journal, milestone > 0 and step % milestone == 0)
 

@@ -27,7 +27,7 @@ def toy_run(**train: object) -> Run:
             similarity="cosine",
             symmetrised=True,
         ),
-        optim=Optim(kind="sgd", lr=0.5, momentum=0.9, weight_decay=1e-4, decay_bn_bias=True, warmup_epochs=0.0),
+        optim=Optim(kind="sgd", lr=0.1, momentum=0.9, weight_decay=1e-4, decay_bn_bias=True, warmup_epochs=0.0),
         train=replace(Train(epochs=2, batch=8, precision="fp32", checkpoint_seconds=1e9), **train),  # type: ignore[arg-type]
     )
 

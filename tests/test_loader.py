@@ -46,7 +46,7 @@ def test_streaming_decodes_what_residence_holds_and_names_the_broken(tmp_path: P
     assert len(source) == 9
     order = Order(seed=0, images=9, batch=3)
     images = {i: source.read(i, toy.data) for i in range(9) if i != 4}
-    streaming = Streaming(source, toy.data, np.arange(9), workers, torch.device("cpu"))
+    streaming = Streaming(source, toy.data, np.arange(9), workers, torch.device("cpu"), 12)
     bad = []
     for step, batch in enumerate(streaming.fetch(order.of_steps(0, 6))):
         for row, index in zip(batch.rows.tolist(), order.of_step(step).tolist(), strict=True):

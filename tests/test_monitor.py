@@ -81,7 +81,7 @@ def test_a_dip_is_no_collapse(toy: Run) -> None:
     [
         ({"predictor": "none"}, "method.predictor=trained"),
         ({"projector_bn": (False, False)}, "method.projector_bn=true,true"),
-        ({}, "optim.lr=0.125"),
+        ({}, "optim.lr=0.025"),
     ],
 )
 def test_the_advice_follows_the_configuration(toy: Run, change: dict[str, object], advice: str) -> None:

@@ -3,10 +3,11 @@
 from stopgrad.config.codec import differences, from_json, net_from_json, set_value, to_json
 from stopgrad.config.found import Found
 from stopgrad.config.methods import METHODS, MethodConfig, SimSiamConfig
-from stopgrad.config.run import Data, Net, Optim, Run, Train, View, problems
+from stopgrad.config.run import RESNETS, Data, Net, Optim, Run, Train, View, problems
 
 __all__ = [
     "METHODS",
+    "RESNETS",
     "Data",
     "Found",
     "MethodConfig",

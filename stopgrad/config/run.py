@@ -60,6 +60,10 @@ class Data:
     """Processes that decode when streaming; 0 decodes in the training process, -1 takes one a core."""
 
 
+RESNETS = ("resnet10", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+"""The backbones that have a stem, a width and zero-init; all others are torchvision's or timm's."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Net:
     """The backbone."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stopgrad.config import Data
+from stopgrad.images.bad import Bad
 from stopgrad.images.header import Header
 from stopgrad.images.planes import Planes
 from stopgrad.images.source import Names, Source, Splits
@@ -49,11 +50,11 @@ class Subset(Source):
         return None if images is None else images[self.rows]
 
 
-def subset(base: Source, rows: NDArray[np.int64]) -> Subset:
-    """Return images ``rows`` (int64) of ``base``. What was set aside and skipped stays with the source it came with."""
+def subset(base: Source, rows: NDArray[np.int64], aside: tuple[Bad, ...]) -> Subset:
+    """Return images ``rows`` (int64) of ``base``; ``aside`` as in ``Source``, so that what could not be listed counts in one part only."""
     labels = None if base.labels is None else base.labels[rows]
     names = Names(base.names.exact(int(i)) for i in rows)
-    return Subset(name=base.name, names=names, labels=labels, classes=base.classes, aside=base.aside, skipped=base.skipped, base=base, rows=rows)
+    return Subset(name=base.name, names=names, labels=labels, classes=base.classes, aside=aside, skipped=base.skipped, base=base, rows=rows)
 
 
 def with_held_out(splits: Splits) -> Splits:
@@ -70,4 +71,4 @@ def with_held_out(splits: Splits) -> Splits:
         held[generator("held out", int(label)).permutation(rows)[: len(rows) // SHARE]] = True
     if not held.any():
         return splits
-    return Splits(subset(train, np.flatnonzero(~held)), subset(train, np.flatnonzero(held)))
+    return Splits(subset(train, np.flatnonzero(~held), train.aside), subset(train, np.flatnonzero(held), ()))

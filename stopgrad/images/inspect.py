@@ -21,7 +21,7 @@ _SAMPLE_SIDE = 256
 """Shorter side to which the sample is reduced: enough for a mean, and large photographs decode faster."""
 
 
-def inspect(splits: Splits, max_pixels: int = MAX_PIXELS, sample: int | None = 512) -> Found:
+def inspect(splits: Splits, max_pixels: int = MAX_PIXELS, sample: int | None = 512, duplicates: bool = True) -> Found:
     """Return what the headers of all images tell, and a decoded ``sample`` of the training part, evenly spaced (None: every image).
 
     An image that fails to decode in the sample is bad as well. Mean and standard deviation are over the pixels of the sampled images that
@@ -44,7 +44,7 @@ def inspect(splits: Splits, max_pixels: int = MAX_PIXELS, sample: int | None = 5
         channels=_counted(headers),
         bits=int(headers.bits.max(initial=8)),
         classes=len(train.classes or ()),
-        duplicates=_duplicates(train, usable),
+        duplicates=_duplicates(train, usable) if duplicates else 0,
         decoded_bytes=headers.decoded_bytes(),
         mean=moments.mean,
         std=moments.std,

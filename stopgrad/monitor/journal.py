@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import nn
@@ -47,6 +47,7 @@ class Journal:
         self._window = self._waited = 0.0
         self._window_steps = 0
         self._bad = {r["name"] for r in read_lines(directory.bad_images)}
+        self._set_aside = len(self._bad)
 
     def note_bad(self, batch: Batch) -> None:
         """Name images that turned out unreadable while streaming, each once. Raises UserError when they are too many."""
@@ -55,6 +56,7 @@ class Journal:
                 self._bad.add(name)
                 append_line(self.directory.bad_images, {"name": name, "reason": reason})
                 self.listeners.line(f"set aside: {name}: {reason}")
+                self.directory.update_status(images={"used": self.order.images - len(self._bad) + self._set_aside, "bad": len(self._bad)})
         if batch.bad and len(self._bad) > self.run.data.max_bad * self.order.images:
             raise UserError(
                 f"{self.directory.bad_images}: {len(self._bad)} of {self.order.images} images are unreadable, "
@@ -62,7 +64,7 @@ class Journal:
             )
 
     def after_step(self, step: int, lr: float, output: Output, backbone: nn.Module, began: float) -> None:
-        """Look, judge and record after ``step`` (from 1), which began at ``time.perf_counter()`` = ``began``."""
+        """Look, judge and record after ``step`` (from 1); the wait for its images began at ``time.perf_counter()`` = ``began``."""
         spent = time.perf_counter() - began
         self.seconds, self._window, self._window_steps = self.seconds + spent, self._window + spent, self._window_steps + 1
         self.listeners.step(step, self.steps)
@@ -73,6 +75,7 @@ class Journal:
         before = self.monitor.verdict.state
         measured = self.monitor.look(step, output)
         if self.monitor.verdict.state != before:
+            self.directory.update_status(verdict=asdict(self.monitor.verdict))
             self.listeners.line(self.monitor.verdict.text or f"step {step}: the outputs differ again, no longer collapsed")
         if closely:
             measured |= self.monitor.look_closely(output)
@@ -90,10 +93,18 @@ class Journal:
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep."""
-        return {"monitor": self.monitor.state(), "seconds": self.seconds}
+        return {"monitor": self.monitor.state(), "seconds": self.seconds, "images": self.order.images}
 
     def load(self, step: int, state: dict[str, Any]) -> None:
-        """Take up a saved state; records after its step are dropped, they will be written again."""
+        """Take up a saved state; records after its step are dropped, they will be written again.
+
+        Raises UserError when other images are readable now: the order would be another one.
+        """
+        if state["images"] != self.order.images:
+            raise UserError(
+                f"{self.directory.path}: was begun with {state['images']} readable images, now there are {self.order.images}; "
+                "restore them, or choose another --out"
+            )
         self.monitor.load(state["monitor"])
         self.seconds = state["seconds"]
         self.directory.cut_metrics(step)

@@ -37,14 +37,15 @@ class Monitor:
         self.low_looks = 0
 
     def look(self, step: int, output: Output) -> dict[str, float]:
-        """Return the cheap measures of a step and update the verdict."""
+        """Return the cheap measures of a step; every ``LOOK_EVERY`` steps the verdict is updated, however often records are written."""
         z1, z2 = output.z[:2]
         values = {"std": output_std(z1), "alignment": alignment(z1, z2)}
         if output.p:
             values["gap"] = alignment(output.p[0], z2)  # how far the prediction is from its target
         names, numbers = list(values), torch.stack(list(values.values())).tolist()  # one transfer
         measured = dict(zip(names, numbers, strict=True))
-        self._judge(step, measured["std"], float(output.loss.detach()))
+        if step % LOOK_EVERY == 0:
+            self._judge(step, measured["std"], float(output.loss.detach()))
         return measured
 
     def look_closely(self, output: Output) -> dict[str, float]:

@@ -81,7 +81,7 @@ def locate(backbone: str) -> tuple[Library, str]:
             return "timm", name
     elif prefix == "timm":
         raise UserError(f"net.backbone: {backbone} needs timm: {_INSTALL_TIMM}")
-    close = get_close_matches(name, known, n=3)
+    close = get_close_matches(name, list(dict.fromkeys(known)), n=3)
     hint = f"; did you mean {', '.join(close)}?" if close else ""
     more = f"; for timm's networks: {_INSTALL_TIMM}" if timm is None and not slash else ""
     where = f"{prefix}'s networks" if slash else "stopgrad's ResNets and the networks of torchvision" + (" and timm" if timm else "")

@@ -58,7 +58,7 @@ def test_a_run_stops_before_training_and_lists_the_files(tmp_path: Path) -> None
     expected = hostile_folder(tmp_path)
     source = open_splits(tmp_path).train
     with pytest.raises(UserError, match=r"data\.max_bad allows 1\.0%") as stopped:
-        open_supply(source, DATA, torch.device("cpu"), str)
+        open_supply(source, DATA, torch.device("cpu"), str, list)
     for name in expected.aside:
         assert f"{name} (" in str(stopped.value)
 
