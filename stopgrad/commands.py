@@ -1,6 +1,6 @@
 """What each command does: compose, print what was written and what to do next. Returns the exit status.
 
-Each imports what needs torch only after everything that can be checked without it has been checked.
+Each imports what takes time (torch, numpy, Pillow) only after everything that can be checked without it has been checked.
 """
 
 import json
@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 
 from stopgrad.config import METHODS, differences, to_json
 from stopgrad.errors import UserError
-from stopgrad.images.holdout import with_held_out
-from stopgrad.images.inspect import describe, inspect
-from stopgrad.images.sources import open_splits
-from stopgrad.plan import Plan, choose, parse_overrides, plan
+from stopgrad.plan import Plan, check, choose, parse_overrides, plan
 from stopgrad.progress import Progress, duration, table
 from stopgrad.recipes import RECIPES
 
 if TYPE_CHECKING:
+    from stopgrad.images.sources import Splits
     from stopgrad.train import Outcome
 
 DONE, COLLAPSED, DIVERGED, INTERRUPTED = 0, 3, 4, 75
@@ -27,13 +25,15 @@ DONE, COLLAPSED, DIVERGED, INTERRUPTED = 0, 3, 4, 75
 
 def pretrain(asked: Namespace) -> int:
     """``stopgrad pretrain``."""
-    splits = with_held_out(open_splits(asked.images, asked.labels))
+    overrides = _overrides(asked)
+    check(asked.recipe, overrides, asked.images)
+    splits = _splits(asked)
     out = asked.out or Path("runs") / f"{Path(asked.images).name or 'images'}-{asked.recipe.replace('/', '-')}"
-    planned = plan(splits, asked.images, asked.recipe, out, _overrides(asked), _has_gpu)
+    planned = plan(splits, asked.images, asked.recipe, out, overrides, _has_gpu)
     return train(planned, splits, asked.device, asked.tensorboard)
 
 
-def train(planned: Plan, splits: object, device: str, tensorboard: bool) -> int:
+def train(planned: Plan, splits: "Splits", device: str, tensorboard: bool) -> int:
     """Carry out a plan with a live line, and say how it ended."""
     out = planned.directory.path
     if planned.finished:
@@ -52,7 +52,7 @@ def train(planned: Plan, splits: object, device: str, tensorboard: bool) -> int:
 
         listeners = with_tensorboard(listeners, out / "tensorboard")
     try:
-        outcome = carry_out(planned, splits, device, listeners)  # type: ignore[arg-type]
+        outcome = carry_out(planned, splits, device, listeners)
     except Diverged as diverged:
         progress.close()
         print(f"stopgrad: {diverged}", file=sys.stderr)
@@ -72,6 +72,13 @@ def _ended(outcome: "Outcome", out: Path) -> int:
     print(f"{out}: trained {outcome.steps} steps in {duration(outcome.seconds)}; {verdict}")
     print(f"backbone: {out / 'backbone.safetensors'}. Next: stopgrad evaluate {out}; stopgrad report {out}; stopgrad export {out} --to timm")
     return DONE
+
+
+def _splits(asked: Namespace) -> "Splits":
+    from stopgrad.images.holdout import with_held_out
+    from stopgrad.images.sources import open_splits
+
+    return with_held_out(open_splits(asked.images, asked.labels))
 
 
 def _overrides(asked: Namespace) -> dict[str, str]:
@@ -95,7 +102,10 @@ def _has_gpu() -> bool:
 
 def inspect_images(asked: Namespace) -> int:
     """``stopgrad inspect``."""
-    splits = with_held_out(open_splits(asked.images, asked.labels))
+    check("images", {}, asked.images)
+    from stopgrad.images.inspect import describe, inspect
+
+    splits = _splits(asked)
     found = inspect(splits)
     print("\n".join(describe(found, splits.train.skipped)))
     chosen = choose(found, asked.images, _has_gpu)

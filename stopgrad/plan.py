@@ -5,16 +5,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stopgrad.config import RESNETS, Found, Run, differences, problems, set_value
 from stopgrad.errors import UserError
 from stopgrad.images.bad import listed
-from stopgrad.images.inspect import inspect
-from stopgrad.images.sources import Splits
+from stopgrad.images.place import BUNDLED, existing
 from stopgrad.recipes import RECIPES
 from stopgrad.recipes.images import Chosen, Machine, images
 from stopgrad.runs import RunDirectory
+
+if TYPE_CHECKING:
+    from stopgrad.images.sources import Splits
 
 CHANGEABLE = {
     *("data.source", "data.workers", "data.max_bad"),
@@ -38,20 +40,19 @@ class Plan:
     finished: bool
 
 
-def plan(splits: Splits, source: str, recipe: str, out: Path, overrides: Mapping[str, str], has_gpu: Callable[[], bool]) -> Plan:
+def plan(splits: "Splits", source: str, recipe: str, out: Path, overrides: Mapping[str, str], has_gpu: Callable[[], bool]) -> Plan:
     """Return the run that ``recipe`` with ``overrides`` (path → text) makes of ``source``; of an existing run directory, the run it holds.
 
     Raises UserError for an unknown recipe or field, a contradiction, or a request that differs from the run in ``out``.
     """
-    if recipe != "images" and recipe not in RECIPES:
-        close = get_close_matches(recipe, [*RECIPES, "images"], n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise UserError(f"--recipe: no recipe {recipe!r}; {hint}There are: images, {', '.join(RECIPES)}")
+    check(recipe, overrides)
     directory = RunDirectory(out)
     if directory.exists():
         return _resumed(directory, splits, source, recipe, overrides)
     reasons: dict[str, str] = {}
     if recipe == "images":
+        from stopgrad.images.inspect import inspect  # numpy and Pillow: not before the words are known to be right
+
         chosen = choose(inspect(splits, duplicates=False), source, has_gpu)
         base, reasons = chosen.run, chosen.reasons
     else:
@@ -59,6 +60,18 @@ def plan(splits: Splits, source: str, recipe: str, out: Path, overrides: Mapping
         base = replace(base, data=replace(base.data, source=source))
     said = tuple(line for path, line in reasons.items() if path not in overrides)
     return Plan(overridden(_plain_net(base, overrides), overrides), directory, said, resumes=False, finished=False)
+
+
+def check(recipe: str, overrides: Mapping[str, str], source: str | None = None) -> None:
+    """Raise UserError for what is wrong whatever the images are: the recipe's name, a field, a value, a path that is not there."""
+    if recipe != "images" and recipe not in RECIPES:
+        close = get_close_matches(recipe, [*RECIPES, "images"], n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise UserError(f"--recipe: no recipe {recipe!r}; {hint}There are: images, {', '.join(RECIPES)}")
+    if source is not None and source != BUNDLED:
+        existing(source)
+    for path, text in overrides.items():
+        set_value(RECIPES.get(recipe, RECIPES["simsiam/imagenet"])(), path, text)
 
 
 def choose(found: Found, source: str, has_gpu: Callable[[], bool]) -> Chosen:
@@ -85,7 +98,7 @@ def overridden(run: Run, overrides: Mapping[str, str]) -> Run:
     return run
 
 
-def _resumed(directory: RunDirectory, splits: Splits, source: str, recipe: str, overrides: Mapping[str, str]) -> Plan:
+def _resumed(directory: RunDirectory, splits: "Splits", source: str, recipe: str, overrides: Mapping[str, str]) -> Plan:
     saved = directory.read_config()
     finished = directory.status().get("state") == "finished"
     if recipe != saved.recipe:

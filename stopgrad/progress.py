@@ -13,9 +13,9 @@ PLAIN_EVERY = 10.0
 class Progress:
     """Shows records of a run: the newest as a live line, the monitor's as lines that stay."""
 
-    def __init__(self, stream: TextIO = sys.stdout) -> None:
-        self.stream = stream
-        self.live = stream.isatty()
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stdout
+        self.live = self.stream.isatty()
         self._shown = ""
         self._record: dict[str, Any] = {}
         self._knn: float | None = None

@@ -56,7 +56,7 @@ def test_the_run_directory_says_what_it_was(run: Path) -> None:
     status = json.loads((run / "status.json").read_text())
     assert status["state"] == "finished"
     assert status["images"] == {"used": 72, "bad": 0}  # a tenth of each class is held out
-    assert any("views of" in line for line in status["chosen"])
+    assert any("mean and std measured" in line for line in status["chosen"])
     records = read_lines(run / "metrics.jsonl")
     assert records[-1]["step"] == 8
     assert {"loss", "lr", "std", "alignment", "gap", "rank", "uniformity", "knn", "images_per_second", "waiting"} <= records[-1].keys()

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,10 @@ from stopgrad.images.cifar import holds_cifar, open_cifar
 from stopgrad.images.folder import LabelRule, open_folder
 from stopgrad.images.idx import holds_idx, open_idx
 from stopgrad.images.lists import open_list
+from stopgrad.images.place import BUNDLED, existing
 from stopgrad.images.source import ArraySource, FileSource, Labels, Names, Source, Splits
 
 __all__ = ["ArraySource", "FileSource", "LabelRule", "Labels", "Names", "Source", "Splits", "from_arrays", "open_splits"]
-
-BUNDLED = "bundled"
 
 
 def open_splits(spec: Any, labels: LabelRule = "auto") -> Splits:
@@ -45,13 +43,11 @@ def open_splits(spec: Any, labels: LabelRule = "auto") -> Splits:
 def _opened(spec: str, labels: LabelRule) -> Splits:
     if spec == BUNDLED:
         return open_bundled()
-    path = Path(spec).expanduser()
+    path = existing(spec)
     if path.is_file():
         if path.suffix.lower() not in (".csv", ".parquet"):
             raise UserError(f"{spec}: is one file; give a folder of images, or a list (.csv or .parquet)")
         return _with_images(open_list(path, labels, spec))
-    if not path.is_dir():
-        raise UserError(f"{spec}: no such folder or file{_hint(path)}")
     for folder in (path, *_only_folder(path)):
         opener = _array_opener(folder)
         if opener:
@@ -80,10 +76,3 @@ def _with_images(splits: Splits) -> Splits:
         others = f" (but {', '.join(found)})" if found else ""
         raise UserError(f"{train.name}: no images found{others}; give a folder with images in it or below it")
     return splits
-
-
-def _hint(path: Path) -> str:
-    """Return a question that names the nearest entry of the folder above."""
-    siblings = [child.name for child in path.parent.iterdir()] if path.parent.is_dir() else []
-    close = get_close_matches(path.name, [*siblings, BUNDLED], n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

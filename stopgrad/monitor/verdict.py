@@ -11,10 +11,10 @@ from stopgrad.monitor.measures import alignment, effective_rank, output_std, uni
 
 LOOK_EVERY = 10
 """Steps between two looks at the output's std, however rarely records are written."""
-COLLAPSED_STD = 0.3
-"""Below this std × √d the output is called collapsed; healthy runs stay above 0.8, collapse goes to 0."""
-PATIENCE = 3
-"""Looks in a row that must agree before the verdict falls: 30 steps."""
+COLLAPSED_STD = 0.5
+"""Below this std × √d the output is called collapsing: healthy runs measured here stay above 0.8, one on its way to 0 passes it for good."""
+LOOKS = 5
+"""Looks whose mean decides: 50 steps, since without the stop-gradient the std falls in leaps."""
 
 
 @dataclass
@@ -33,8 +33,7 @@ class Monitor:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.verdict = Verdict()
-        self.low_since: int | None = None
-        self.low_looks = 0
+        self.looks: list[tuple[int, float]] = []  # (step, std) of the newest
 
     def look(self, step: int, output: Output) -> dict[str, float]:
         """Return the cheap measures of a step; every ``LOOK_EVERY`` steps the verdict is updated, however often records are written."""
@@ -53,29 +52,27 @@ class Monitor:
         return {"rank": float(effective_rank(output.z[0])), "uniformity": float(uniformity(output.z[0]))}
 
     def _judge(self, step: int, std: float, loss: float) -> None:
-        if std >= COLLAPSED_STD:
-            self.low_since, self.low_looks = None, 0
+        self.looks = [*self.looks, (step, std)][-LOOKS:]
+        if len(self.looks) < LOOKS or sum(s for _, s in self.looks) / LOOKS >= COLLAPSED_STD:
             self.verdict = Verdict()
             return
-        self.low_looks += 1
-        self.low_since = step if self.low_since is None else self.low_since
-        if self.low_looks >= PATIENCE:
-            self.verdict = Verdict("collapsed", self._explain(std, loss), self.low_since)
+        since = self.verdict.since_step if self.verdict.state == "collapsed" else next(at for at, s in self.looks if s < COLLAPSED_STD)
+        self.verdict = Verdict("collapsed", self._explain(since, std, loss), since)
 
-    def _explain(self, std: float, loss: float) -> str:
+    def _explain(self, since: int | None, std: float, loss: float) -> str:
         seen = (
-            f"collapsed since step {self.low_since}: the outputs of all images are nearly the same "
+            f"collapsed since step {since}: the outputs of all images are nearly the same "
             f"(std x sqrt(d) = {std:.3f}, healthy runs are near 1), loss {loss:.3f}"
         )
         return f"{seen}. {_cause(self.run)}"
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep."""
-        return {"verdict": asdict(self.verdict), "low_since": self.low_since, "low_looks": self.low_looks}
+        return {"verdict": asdict(self.verdict), "looks": self.looks}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a saved state."""
-        self.verdict, self.low_since, self.low_looks = Verdict(**state["verdict"]), state["low_since"], state["low_looks"]
+        self.verdict, self.looks = Verdict(**state["verdict"]), [(step, std) for step, std in state["looks"]]
 
 
 def _cause(run: Run) -> str:
