@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stopgrad.config import METHODS, differences, to_json
+from stopgrad.config import METHODS, Run, differences, to_json
 from stopgrad.errors import UserError
 from stopgrad.plan import Plan, check, choose, parse_overrides, plan
 from stopgrad.progress import Progress, duration, table
@@ -205,7 +205,7 @@ def show(asked: Namespace) -> int:
     return DONE
 
 
-def _recipe(name: str):  # type: ignore[no-untyped-def]
+def _recipe(name: str) -> Run:
     if name == "images":
         raise UserError("show images: this recipe depends on your images; stopgrad inspect IMAGES shows what it chooses")
     if name not in RECIPES:

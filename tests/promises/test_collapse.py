@@ -46,5 +46,3 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(tmp_path: Path, capsy
     assert "step " in capsys.readouterr().err
     status = json.loads((tmp_path / "run" / "status.json").read_text())
     assert status["state"] == "failed"
-    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1]) if (tmp_path / "run" / "metrics.jsonl").read_text() else None
-    assert last is None or abs(last["loss"]) <= 1
