@@ -19,7 +19,7 @@ from benchmarks.views import CIFAR, pil_view
 from stopgrad.config import Run
 from stopgrad.images.pool import Pool
 from stopgrad.loader import Batch, Order
-from stopgrad.methods import Method, initialise
+from stopgrad.methods import Method, Task, initialise
 from stopgrad.optim import Optimizer, peak_lr
 from stopgrad.recipes import RECIPES
 from stopgrad.train import render_views, train_step
@@ -88,11 +88,11 @@ class Ours:
         self.run: Run = replace(
             base,
             net=replace(base.net, zero_init_residual=True),
-            method=replace(base.method, projector=(512, 512, 2048)),
+            method=replace(base.method, projector=(512, 512, 2048)),  # type: ignore[call-arg]  # SimSiam has one
             train=replace(base.train, batch=batch, precision=precision),  # type: ignore[arg-type]
         )
         self.pool = Pool.from_arrays(list(images)).to(device)
-        self.method: Method = initialise(self.run).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.method: Method = initialise(self.run, Task(len(images), batch)).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.forward: nn.Module = torch.compile(self.method) if compiled else self.method  # type: ignore[assignment]
         self.optimizer = Optimizer(self.method.param_groups(), self.run.optim)
         self.order = Order(0, len(images), batch)
@@ -102,12 +102,13 @@ class Ours:
     def batch(self) -> Batch:
         """Return the next batch."""
         self.at += 1
-        return Batch(self.pool, self.order.of_step(self.at))
+        rows = self.order.of_step(self.at)
+        return Batch(self.pool, rows, rows)
 
     def step(self) -> float:
         """Make one step and return its loss."""
         rate = peak_lr(self.run.optim, self.run.train.batch)
-        return float(train_step(self.run, self.forward, self.method, self.optimizer, self.batch(), self.at, 10**6, rate).loss)
+        return float(train_step(self.run, self.forward, self.method, self.optimizer, self.batch(), self.at, rate).loss)
 
     def stages(self) -> dict[str, float]:
         """Make one step by its parts and return the seconds of each."""

@@ -1,7 +1,6 @@
 """The same in Python: pretrain, evaluate, embed, load_backbone, each what the command of its name does."""
 
 import copy
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -12,17 +11,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from stopgrad.config import Run
+from stopgrad.config import Run, differences, from_json, to_json
 from stopgrad.device import has_gpu, pick_device, pick_precision
+from stopgrad.distributed import everyones, together
 from stopgrad.errors import UserError
-from stopgrad.files import write_whole
 from stopgrad.heap import keep_heap
 from stopgrad.images.bad import Bad, listed
 from stopgrad.images.holdout import Subset, with_held_out
 from stopgrad.images.sources import LabelRule, Source, Splits, open_splits
 from stopgrad.judging import baselines, evaluate_run, knn_probe, naming, preparation
 from stopgrad.loader import Order, Supply, open_supply
-from stopgrad.methods import initialise
+from stopgrad.methods import Task, initial_backbone, initialise
 from stopgrad.monitor import Listeners, Verdict
 from stopgrad.nets.backbones import Backbone, wrap
 from stopgrad.nets.files import digest, load, save
@@ -34,10 +33,11 @@ from stopgrad.protocols.lbfgs import Lbfgs
 from stopgrad.publish.embed import Named
 from stopgrad.publish.embed import embed as write_embeddings
 from stopgrad.report.page import write_report as write_page
-from stopgrad.runs import RunDirectory, append_line, read_lines
+from stopgrad.runs import RunDirectory, append_line, read_lines, write_lines
 from stopgrad.thumbnails import thumbnails
 from stopgrad.train import Diverged, Outcome
 from stopgrad.train import pretrain as train_loop
+from stopgrad.world import world
 
 Images = str | os.PathLike[str] | np.ndarray | torch.Tensor
 """A folder, a list, a CIFAR or IDX folder, ``bundled``; or an array (N, H, W) or (N, H, W, C), uint8 or uint16."""
@@ -76,22 +76,36 @@ def carry_out(planned: Plan, splits: Splits, device_name: str, listeners: Listen
     if planned.finished:
         status = directory.status()
         return Outcome("finished", status["step"], status["steps"], status["seconds"], Verdict(**status["verdict"]))
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError(f"WORLD_SIZE={os.environ['WORLD_SIZE']}: this version trains in one process; start it without torchrun")
     device = pick_device(device_name)
     keep_heap()
-    directory.create()
-    with directory.locked():
-        try:
-            outcome = _train(planned, splits, device, listeners, module)
-        except (UserError, Diverged) as error:
-            if directory.exists():
-                state = "diverged" if isinstance(error, Diverged) else directory.status().get("verdict", {}).get("state", "healthy")
-                directory.update_status(state="failed", verdict=asdict(Verdict(state, str(error))))
-            raise
-        ended = {"state": outcome.state, "step": outcome.step, "steps": outcome.steps, "seconds": outcome.seconds}
-        directory.update_status(**ended, verdict=asdict(outcome.verdict))
-        return outcome
+    with together(device):
+        _planned_alike(planned)
+        directory.create()
+        with directory.locked():
+            return _carry_out(planned, splits, device, listeners if world().first else Listeners(), module)
+
+
+def _planned_alike(planned: Plan) -> None:
+    """Wait until every process has read what stands in the directory, before one of them writes; and see that all want the same."""
+    wanted = to_json(planned.run)
+    for rank, other in enumerate(everyones((wanted, planned.resumes))):
+        if other != (wanted, planned.resumes):
+            changes = ", ".join(differences(planned.run, from_json(other[0]))) or "one resumes and one does not: is the folder shared?"
+            raise UserError(f"{planned.directory.path}: processes {world().rank} and {rank} plan different runs ({changes}); start all alike")
+
+
+def _carry_out(planned: Plan, splits: Splits, device: torch.device, listeners: Listeners, module: nn.Module | None) -> Outcome:
+    directory = planned.directory
+    try:
+        outcome = _train(planned, splits, device, listeners, module)
+    except (UserError, Diverged) as error:
+        if directory.exists():
+            state = "diverged" if isinstance(error, Diverged) else directory.status().get("verdict", {}).get("state", "healthy")
+            directory.update_status(state="failed", verdict=asdict(Verdict(state, str(error))))
+        raise
+    ended = {"state": outcome.state, "step": outcome.step, "steps": outcome.steps, "seconds": outcome.seconds}
+    directory.update_status(**ended, verdict=asdict(outcome.verdict))
+    return outcome
 
 
 def _train(planned: Plan, splits: Splits, device: torch.device, listeners: Listeners, module: nn.Module | None) -> Outcome:
@@ -101,9 +115,12 @@ def _train(planned: Plan, splits: Splits, device: torch.device, listeners: Liste
         listeners.line(f"{len(splits.test)} of {len(splits.train) + len(splits.test)} labelled images are held out for judging (--labels none: none)")
     _repeatable(run)
     supply, residence = open_supply(splits.train, run.data, device, listeners.line, lambda bad: _name_bad(directory, bad, listeners))
-    method = initialise(run, wrap(module, run.data.channels, run.views[0].size) if module is not None else None)
+    initial = initial_backbone(run) if module is None else wrap(module, run.data.channels, run.views[0].size)
     if not planned.resumes:
-        _take_weights(run, method.backbone)
+        _take_weights(run, initial)  # before slow copies are made of it
+    classes = None if splits.train.classes is None else len(splits.train.classes)
+    method = initialise(run, Task(len(supply), run.train.batch, classes), initial)
+    if not planned.resumes:
         precision = pick_precision(run.train.precision, device)
         run = replace(run, data=replace(run.data, residence=residence), train=replace(run.train, precision=precision))  # type: ignore[arg-type]
         Order(run.train.seed, len(supply), run.train.batch)  # raises when there are too few images
@@ -114,7 +131,7 @@ def _train(planned: Plan, splits: Splits, device: torch.device, listeners: Liste
     directory.update_status(state="running", images={"used": len(supply), "bad": bad}, **chosen)
     probe = listeners.probe or knn_probe(run, splits, device)
     outcome = train_loop(run, method, supply, directory, device, replace(listeners, probe=probe))
-    if outcome.state == "finished":
+    if outcome.state == "finished" and world().first:
         assert isinstance(method.backbone, Backbone)
         named = None if module is not None else replace(run.net, init=None)
         extra = {"recipe": run.recipe, "step": str(outcome.step)}
@@ -132,7 +149,8 @@ def _repeatable(run: Run) -> None:
 def _name_bad(directory: RunDirectory, bad: Sequence[Bad], listeners: Listeners) -> None:
     """Write the images set aside to bad_images.jsonl, beside those known from before, and name the first."""
     known = {r["name"]: r["reason"] for r in read_lines(directory.bad_images)} | dict(bad)
-    write_whole(directory.bad_images, b"".join(json.dumps({"name": n, "reason": r}).encode() + b"\n" for n, r in known.items()))
+    if directory.writes:
+        write_lines(directory.bad_images, [{"name": n, "reason": r} for n, r in known.items()])
     if bad:
         listeners.line(f"set aside: {listed(bad)} (all in {directory.bad_images})")
 

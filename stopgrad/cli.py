@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from stopgrad import __version__
-from stopgrad.errors import UserError
+from stopgrad.errors import Lost, UserError
+from stopgrad.world import world
 
 OVERVIEW = """\
 Pretrain image backbones without labels by the Siamese methods, judge them, and hand them over.
@@ -136,13 +137,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done; 2 a mistake in what was asked; 3 collapsed; 4 diverged; 75 interrupted, the same command goes on.
     """
     asked = parser().parse_args(arguments)
+    if asked.run != "pretrain" and world().size > 1:
+        print(f"stopgrad {asked.run}: works in one process; start it without torchrun", file=sys.stderr)
+        return 2
     from stopgrad import commands  # not before the words are known to be right: a mistake is answered at once
 
     try:
         return commands.COMMANDS[asked.run](asked)
-    except UserError as error:
-        print(f"stopgrad: {error}", file=sys.stderr)
-        return 2
+    except (UserError, Lost) as error:
+        here = world()
+        print(f"stopgrad: {f'process {here.rank}: ' if here.size > 1 else ''}{error}", file=sys.stderr)
+        return 2 if isinstance(error, UserError) else 1
     except KeyboardInterrupt:
         print("stopgrad: interrupted", file=sys.stderr)
         return 130

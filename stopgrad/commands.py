@@ -15,6 +15,7 @@ from stopgrad.errors import UserError
 from stopgrad.plan import Plan, check, choose, parse_overrides, plan
 from stopgrad.progress import Progress, duration, table
 from stopgrad.recipes import RECIPES
+from stopgrad.world import world
 
 if TYPE_CHECKING:
     from stopgrad.images.sources import Splits
@@ -36,6 +37,8 @@ def pretrain(asked: Namespace) -> int:
 def train(planned: Plan, splits: "Splits", device: str, tensorboard: bool) -> int:
     """Carry out a plan with a live line, and say how it ended."""
     out = planned.directory.path
+    if planned.finished and not world().first:
+        return DONE
     if planned.finished:
         print(f"{out}: finished ({planned.run.train.epochs} epochs); nothing to do. Next: stopgrad evaluate {out}")
         return DONE
@@ -43,6 +46,8 @@ def train(planned: Plan, splits: "Splits", device: str, tensorboard: bool) -> in
     from stopgrad.monitor import Listeners
     from stopgrad.train import Diverged
 
+    if not world().first:
+        return _status(carry_out(planned, splits, device, Listeners()))
     progress = Progress()
     for reason in planned.reasons:
         progress.line(f"  {reason}")
@@ -61,17 +66,21 @@ def train(planned: Plan, splits: "Splits", device: str, tensorboard: bool) -> in
     return _ended(outcome, out)
 
 
+def _status(outcome: "Outcome") -> int:
+    return {"finished": DONE, "collapsed": COLLAPSED, "interrupted": INTERRUPTED}[outcome.state]
+
+
 def _ended(outcome: "Outcome", out: Path) -> int:
     if outcome.state == "interrupted":
         print(f"{out}: interrupted at step {outcome.step} of {outcome.steps}, saved; the same command goes on from there")
-        return INTERRUPTED
+        return _status(outcome)
     if outcome.state == "collapsed":
         print(f"stopgrad: {out}: stopped at step {outcome.step}: {outcome.verdict.text}", file=sys.stderr)
-        return COLLAPSED
+        return _status(outcome)
     verdict = "no collapse" if outcome.verdict.state == "healthy" else outcome.verdict.text
     print(f"{out}: trained {outcome.steps} steps in {duration(outcome.seconds)}; {verdict}")
     print(f"backbone: {out / 'backbone.safetensors'}. Next: stopgrad evaluate {out}; stopgrad report {out}; stopgrad export {out} --to timm")
-    return DONE
+    return _status(outcome)
 
 
 def _splits(asked: Namespace) -> "Splits":

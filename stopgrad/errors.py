@@ -6,3 +6,7 @@ class UserError(ValueError):
 
     The command line prints the message and exits with status 2; everything else is a bug and keeps its traceback.
     """
+
+
+class Lost(RuntimeError):
+    """Another process of the same training is gone, or does not answer."""

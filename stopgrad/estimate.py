@@ -13,7 +13,7 @@ from stopgrad.device import pick_device, pick_precision
 from stopgrad.heap import keep_heap
 from stopgrad.images.pool import Pool
 from stopgrad.loader import Batch
-from stopgrad.methods import initialise
+from stopgrad.methods import Task, initialise
 from stopgrad.optim import Optimizer
 from stopgrad.progress import duration
 from stopgrad.train import train_step
@@ -29,13 +29,15 @@ def estimate(run: Run, images: int) -> list[str]:
     run = replace(run, train=replace(run.train, precision=pick_precision(run.train.precision, device)))  # type: ignore[arg-type]
     side = run.data.short_side or run.views[0].size
     noise = np.random.default_rng(0).integers(0, 255, (8, run.data.channels, side, side), dtype=np.uint8)
-    batch = Batch(Pool.from_arrays(list(noise)).to(device), torch.arange(run.train.batch) % len(noise))
-    method = initialise(run).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    rows = torch.arange(run.train.batch)
+    batch = Batch(Pool.from_arrays(list(noise)).to(device), rows % len(noise), rows, rows % 2)
+    task = Task(max(images, run.train.batch), run.train.batch, 2)
+    method = initialise(run, task).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = Optimizer(method.param_groups(), run.optim)
     taken = []
     for step in range(STEPS + 1):
         began = time.perf_counter()
-        float(train_step(run, method, method, optimizer, batch, step, STEPS + 1, 0.0).loss)
+        float(train_step(run, method, method, optimizer, batch, step, 0.0).loss)
         taken.append(time.perf_counter() - began)
     rate = run.train.batch / min(taken[1:])
     total = images // run.train.batch * run.train.batch * run.train.epochs / rate

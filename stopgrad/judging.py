@@ -16,7 +16,7 @@ from stopgrad.images.bad import Bad, listed
 from stopgrad.images.pool import Pool, load
 from stopgrad.images.source import Source, Splits
 from stopgrad.loader import Resident, Supply, open_supply
-from stopgrad.methods import initialise
+from stopgrad.methods import initial_backbone
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.files import digest
 from stopgrad.protocols.features import Labelled, Pixels, Preparation
@@ -98,7 +98,7 @@ def evaluate_run(
 
 def baselines(run: Run, initial: Backbone | None = None) -> dict[Kind, nn.Module]:
     """Return what a backbone is compared with: raw pixels, and the weights that training began with (of a module of your own: ``initial``)."""
-    return {"pixels": Pixels(run.data.channels, run.data.size), "random": initial or initialise(run).backbone}
+    return {"pixels": Pixels(run.data.channels, run.data.size), "random": initial or initial_backbone(run)}
 
 
 def _fitting(settings: Settings, images: int) -> Settings:

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from stopgrad import distributed
 from stopgrad.config import Data
 from stopgrad.errors import UserError
 from stopgrad.images.bad import Bad, BadImage, refuse_too_many
@@ -27,6 +28,7 @@ from stopgrad.images.residence import Kind, decide, free_device, free_ram
 from stopgrad.images.sources import Source
 from stopgrad.images.survey import survey
 from stopgrad.keys import generator
+from stopgrad.world import world
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,11 @@ class Batch:
 
     pool: Pool
     rows: Tensor
-    """(batch,) int64, rows of ``pool``."""
+    """(n,) int64, rows of ``pool``."""
+    numbers: Tensor
+    """(n,) int64, the numbers of these images in the supply."""
+    labels: Tensor | None = None
+    """(n,) int64, their classes; None without labels."""
     bad: tuple[Bad, ...] = ()
     """(name, reason) of images that could not be read and were replaced by the next readable one."""
 
@@ -66,7 +72,7 @@ class Order:
 
     def __post_init__(self) -> None:
         if self.batch > self.images:
-            advice = f"take --batch {self.images // 2}" if self.images >= 4 else "SimSiam needs at least 4"
+            advice = f"take --batch {self.images // 2}" if self.images >= 4 else "training needs at least 4"
             raise UserError(f"train.batch: {self.batch} is more than the {self.images} images there are; {advice}")
 
     @property
@@ -101,6 +107,8 @@ class Resident:
     keep: NDArray[np.int64]
     """Index in the source of every image of the pool."""
     device: torch.device
+    labels: Tensor | None = None
+    """Class of each of its images, int64; None without labels."""
     waited: float = 0.0
 
     def __post_init__(self) -> None:
@@ -112,10 +120,11 @@ class Resident:
     def fetch(self, numbers: Iterable[Tensor]) -> Iterator[Batch]:
         """Return the batches in order; from a pool in RAM, the images of a batch are sent to the device."""
         for rows in numbers:
+            labels = None if self.labels is None else self.labels[rows]
             if self.pool.device == self.device:
-                yield Batch(self.pool, rows)
+                yield Batch(self.pool, rows, rows, labels)
             else:
-                yield Batch(self.pool.take(rows).to(self.device), torch.arange(len(rows)))
+                yield Batch(self.pool.take(rows).to(self.device), torch.arange(len(rows)), rows, labels)
 
 
 @dataclass
@@ -129,6 +138,8 @@ class Streaming:
     workers: int
     device: torch.device
     short_side: int
+    labels: Tensor | None = None
+    """Class of each of its images, int64; None without labels."""
     waited: float = 0.0
 
     def __len__(self) -> int:
@@ -151,7 +162,8 @@ class Streaming:
             self.waited += time.perf_counter() - begin
             if batch is None:
                 return
-            yield Batch(batch.pool.to(self.device), batch.rows, batch.bad)
+            labels = None if self.labels is None else self.labels[batch.numbers]
+            yield replace(batch, pool=batch.pool.to(self.device), labels=labels)
 
 
 def _leave_signals_to_the_trainer(worker: int) -> None:
@@ -169,9 +181,12 @@ def open_supply(
     """
     found = survey(source, data.max_pixels)
     headers = found.wanted(data)
-    residence = decide(headers.decoded_bytes(), data.residence, free_ram(), free_device(str(device)))
+    here = (free_ram() // world().local_size, free_device(str(device)))  # every process of this machine holds its own
+    ram, memory = zip(*distributed.everyones(here), strict=True)  # and all decide alike, by the fullest
+    residence = decide(headers.decoded_bytes(), data.residence, min(ram), None if None in memory else min(memory))
     tell(f"{len(source)} images, {residence.line}")
     usable = headers.usable()
+    labels = None if source.labels is None else torch.from_numpy(source.labels)
     if residence.kind == "stream":
         bad = (*source.aside, *((source.names[i], reason) for i, reason in headers.bad.items()))
     else:
@@ -180,10 +195,11 @@ def open_supply(
     note_bad(bad)
     refuse_too_many(source.name, len(usable), bad, data.max_bad)
     if residence.kind != "stream":
-        return Resident(loaded.pool.to(device) if residence.kind == "device" else loaded.pool, usable, device), residence.kind
-    workers = (os.cpu_count() or 1) if data.workers < 0 else data.workers
+        pool = loaded.pool.to(device) if residence.kind == "device" else loaded.pool
+        return Resident(pool, usable, device, None if labels is None else labels[usable]), residence.kind
+    workers = max(1, (os.cpu_count() or 1) // world().local_size) if data.workers < 0 else data.workers
     short_side = int(np.median(np.minimum(headers.heights, headers.widths)[usable]))
-    return Streaming(source, data, usable, workers, device, short_side), residence.kind
+    return Streaming(source, data, usable, workers, device, short_side, None if labels is None else labels[usable]), residence.kind
 
 
 class _Lists:
@@ -203,21 +219,23 @@ class _Decoded(Dataset[Batch]):
         self.source, self.data, self.keep = source, data, keep
 
     def __getitem__(self, rows: list[int]) -> Batch:
-        images, bad = [], []
+        images, numbers, bad = [], [], []
         with quiet_decoders():
             for row in rows:
-                image, failed = self._readable(row)
+                image, number, failed = self._readable(row)
                 images.append(image)
+                numbers.append(number)
                 bad += failed
-        return Batch(Pool.from_arrays(images), torch.arange(len(images)), tuple(bad))
+        return Batch(Pool.from_arrays(images), torch.arange(len(images)), torch.tensor(numbers), bad=tuple(bad))
 
-    def _readable(self, row: int) -> tuple[Planes, list[Bad]]:
+    def _readable(self, row: int) -> tuple[Planes, int, list[Bad]]:
         """Return image ``row``, or the next one that can be read: the same one on every machine and after every restart."""
         failed: list[Bad] = []
         for i in range(len(self.keep)):
-            index = int(self.keep[(row + i) % len(self.keep)])
+            number = (row + i) % len(self.keep)
+            index = int(self.keep[number])
             try:
-                return self.source.read(index, self.data), failed
+                return self.source.read(index, self.data), number, failed
             except BadImage as bad:
                 failed.append((self.source.names[index], str(bad)))
         raise UserError(f"{self.source.name}: none of its {len(self.keep)} images can be read; the last: {failed[-1][1]}")

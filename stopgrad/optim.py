@@ -22,36 +22,41 @@ class Group:
     params: tuple[tuple[str, Parameter], ...]
     fixed_lr: bool = False
     """True: the learning rate stays at its peak the whole run (SimSiam's predictor, Table 1c)."""
+    scale: float = 1.0
+    """Multiplies the learning rate (BYOL's predictor without a momentum encoder: 10)."""
 
 
 def peak_lr(cfg: Optim, batch: int) -> float:
-    """Return the learning rate at its highest: the linear rule, ``lr * batch / 256``."""
-    return cfg.lr * batch / 256
+    """Return the learning rate at its highest: ``lr * batch / 256``, or under the square-root rule ``lr * sqrt(batch)``."""
+    return cfg.lr * (batch / 256 if cfg.lr_rule == "linear" else math.sqrt(batch))
 
 
-def cosine_lr(cfg: Optim, batch: int, step: int, steps: int, steps_per_epoch: int) -> float:
-    """Return the rate of ``step`` (from 0) of ``steps``: linear warm-up from 0, then a cosine to 0."""
+def lr_at(cfg: Optim, batch: int, step: int, steps: int, steps_per_epoch: int) -> float:
+    """Return the rate of ``step`` (from 0) of ``steps``: linear warm-up, then a cosine to the floor, or drops at given epochs."""
     peak, warmup = peak_lr(cfg, batch), cfg.warmup_epochs * steps_per_epoch
     if step < warmup:
-        return peak * step / warmup
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+        return peak * (cfg.warmup_from + (1 - cfg.warmup_from) * step / warmup)
+    if cfg.schedule == "steps":
+        return float(peak * cfg.drop ** sum(step >= epoch * steps_per_epoch for epoch in cfg.drop_epochs))
+    down = 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+    return peak * (cfg.floor + (1 - cfg.floor) * down)
 
 
 class Optimizer:
     """SGD with momentum, or LARS, over groups of named parameters.
 
-    SGD: g ← g + λw, v ← μv + g, w ← w − lr·v. LARS (You et al., arXiv:1708.03888, as SimCLR uses it): g ← g + λw,
-    r = trust·‖w‖/‖g‖ (1 where either norm is 0), v ← μv + lr·r·g, w ← w − v; BN and bias parameters have r = 1.
+    SGD: g ← g + λw, v ← μv + g, w ← w − lr·v (Nesterov: w ← w − lr·(g + μv)). LARS (You et al., arXiv:1708.03888, as SimCLR uses it): g ← g + λw,
+    r = trust·‖w‖/‖g‖ (1 where either norm is 0), v ← μv + lr·r·g, w ← w − v; BN and bias parameters
+    have r = 1 and λ = 0, unless ``decay_bn_bias``.
     """
 
     def __init__(self, groups: Sequence[Group], cfg: Optim) -> None:
         self.cfg = cfg
-        # One list a rule: (fixed rate?, decayed?, adapted?) -> names, parameters, momentum.
-        self.parts: dict[tuple[bool, bool, bool], _Part] = {}
+        # One list a rule: (fixed rate?, scale of the rate, decayed and under LARS adapted?) -> names, parameters, momentum.
+        self.parts: dict[tuple[bool, float, bool], _Part] = {}
         for group in groups:
             for name, p in group.params:
-                matrix = p.ndim > 1  # BN scales and all biases have one dimension
-                key = (group.fixed_lr, cfg.decay_bn_bias or matrix, cfg.kind == "lars" and matrix)
+                key = (group.fixed_lr, group.scale, cfg.decay_bn_bias or p.ndim > 1)  # BN scales and all biases have one dimension
                 part = self.parts.setdefault(key, _Part([], [], []))
                 part.names.append(name)
                 part.params.append(p)
@@ -75,21 +80,22 @@ class Optimizer:
     @torch.no_grad()
     def step(self, lr: float, peak: float) -> None:
         """Take one step: groups with a fixed rate use ``peak``, the others ``lr``. A parameter without gradient is left alone."""
-        for (fixed, decayed, adapted), part in self.parts.items():
+        for (fixed, scale, full), part in self.parts.items():
             rows = [i for i, p in enumerate(part.params) if p.grad is not None]
             if rows:
-                self._update([part.params[i] for i in rows], [part.momentum[i] for i in rows], peak if fixed else lr, decayed, adapted)
+                self._update([part.params[i] for i in rows], [part.momentum[i] for i in rows], scale * (peak if fixed else lr), full)
 
-    def _update(self, params: list[Tensor], momentum: list[Tensor], rate: float, decayed: bool, adapted: bool) -> None:
+    def _update(self, params: list[Tensor], momentum: list[Tensor], rate: float, full: bool) -> None:
         grads = [p.grad for p in params if p.grad is not None]
-        if decayed and self.cfg.weight_decay:
+        if full and self.cfg.weight_decay:
             grads = list(torch._foreach_add(grads, params, alpha=self.cfg.weight_decay))
         torch._foreach_mul_(momentum, self.cfg.momentum)
         if self.cfg.kind == "sgd":
             torch._foreach_add_(momentum, grads)
-            torch._foreach_add_(params, momentum, alpha=-rate)
+            ahead = torch._foreach_add(grads, momentum, alpha=self.cfg.momentum) if self.cfg.nesterov else momentum
+            torch._foreach_add_(params, ahead, alpha=-rate)
             return
-        if adapted:
+        if full:
             grads = list(torch._foreach_mul(grads, self._trust_ratios(params, grads)))
         torch._foreach_add_(momentum, grads, alpha=rate)
         torch._foreach_add_(params, momentum, alpha=-1)

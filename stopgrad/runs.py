@@ -16,6 +16,7 @@ from typing import Any
 from stopgrad.config import Run, from_json, to_json
 from stopgrad.errors import UserError
 from stopgrad.files import write_whole
+from stopgrad.world import world
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -39,11 +40,18 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
         raise UserError(f"{path}: cannot be written ({error.strerror}); make room and run the same command again, it resumes") from None
 
 
+def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
+    """Write a .jsonl file anew."""
+    write_whole(path, b"".join(json.dumps(r, ensure_ascii=False).encode() + b"\n" for r in records))
+
+
 class RunDirectory:
     """The files of one run, by name."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.writes = world().first
+        """Whether this process writes: of several that train together, the first."""
         self.config = path / "config.json"
         self.environment = path / "environment.json"
         self.status_file = path / "status.json"
@@ -61,6 +69,8 @@ class RunDirectory:
 
     def create(self) -> None:
         """Make the folder. Raises UserError when something else lies there."""
+        if not self.writes:
+            return
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path}: a file is in the way; choose another --out")
         if self.path.is_dir() and not self.exists() and any(not _left_by_a_start(p.name) for p in self.path.iterdir()):
@@ -81,11 +91,11 @@ class RunDirectory:
 
     def write_config(self, run: Run) -> None:
         """Write the resolved configuration."""
-        write_whole(self.config, _pretty(to_json(run)))
+        self._write(self.config, _pretty(to_json(run)))
 
     def write_environment(self, fingerprint: str) -> None:
         """Write what the numbers also depend on: versions, machine, command, commit, and the images' fingerprint."""
-        write_whole(self.environment, _pretty(environment() | {"images_sha256": fingerprint}))
+        self._write(self.environment, _pretty(environment() | {"images_sha256": fingerprint}))
 
     def began_with(self) -> str:
         """Return the fingerprint of the images that the run began with."""
@@ -97,16 +107,23 @@ class RunDirectory:
 
     def update_status(self, **changes: Any) -> None:
         """Change fields of status.json."""
-        write_whole(self.status_file, _pretty(self.status() | changes))
+        self._write(self.status_file, _pretty(self.status() | changes))
 
     def cut_metrics(self, step: int) -> None:
         """Drop the records after ``step``: a resumed run writes them again."""
-        kept = [r for r in read_lines(self.metrics) if r["step"] <= step]
-        write_whole(self.metrics, b"".join(json.dumps(r, ensure_ascii=False).encode() + b"\n" for r in kept))
+        if self.writes:
+            write_lines(self.metrics, [r for r in read_lines(self.metrics) if r["step"] <= step])
+
+    def _write(self, path: Path, content: bytes) -> None:
+        if self.writes:
+            write_whole(path, content)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the only right to write here; the system lets go of it however the process ends. Raises UserError when it is taken."""
+        if not self.writes:
+            yield
+            return
         try:
             lock = open(self.path / "lock", "ab")  # noqa: SIM115 - held below
         except OSError as error:
@@ -132,6 +149,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": os.cpu_count(),
+        "processes": world().size,
         "versions": {name: _version(name) for name in ("stopgrad", "torch", "torchvision", "timm", "numpy", "pillow")},
         "commit": _commit(),
     }

@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
+from itertools import groupby
 from types import FrameType
 from typing import Literal
 
@@ -16,14 +17,19 @@ from torch import Tensor, nn
 
 from stopgrad.checkpoint import load_checkpoint, save_checkpoint
 from stopgrad.config import Run
+from stopgrad.distributed import average_, mine, size, sums, wait
+from stopgrad.errors import UserError
 from stopgrad.keys import seed_of
 from stopgrad.loader import Batch, Order, Supply
-from stopgrad.methods import Method, Output
+from stopgrad.methods import Method, Output, When
+from stopgrad.methods.base import Views
 from stopgrad.monitor import Journal, Listeners, Verdict
-from stopgrad.optim import Optimizer, cosine_lr, peak_lr
+from stopgrad.nets.norm import running_statistics, set_bn
+from stopgrad.optim import Optimizer, lr_at, peak_lr
 from stopgrad.runs import RunDirectory
 from stopgrad.views.render import render
 from stopgrad.views.sample import ViewParams, sample, uniforms
+from stopgrad.world import world
 
 
 class Diverged(RuntimeError):
@@ -49,6 +55,8 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
     """
     order = Order(run.train.seed, len(supply), run.train.batch)
     steps = run.train.epochs * order.steps_per_epoch
+    places = local_places(run)
+    set_bn(method, run.train, device)
     method.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = Optimizer(method.param_groups(), run.optim)
     journal = Journal(run, order, directory, supply, listeners)
@@ -59,17 +67,20 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
 
     with _stop_requests() as stop:
         began = time.perf_counter()
-        for batch in supply.fetch(order.of_steps(step, step if _must_stop(run, journal) else steps)):
+        batches = supply.fetch(rows[places] for rows in order.of_steps(step, step if _must_stop(run, journal) else steps))
+        for batch in batches:
             journal.note_bad(batch)
-            lr = cosine_lr(run.optim, run.train.batch, step, steps, order.steps_per_epoch)
-            output = train_step(run, forward, method, optimizer, batch, step, steps, lr)
+            lr = lr_at(run.optim, run.train.batch, step, steps, order.steps_per_epoch)
+            method.before_step(_when(step, steps, order), partial(_coming, run, supply, order, places, step, steps))
+            output = train_step(run, forward, method, optimizer, batch, step, lr)
+            method.after_step(_when(step, steps, order))
             step += 1
             journal.after_step(step, lr, output, method.backbone, began)
             is_milestone = milestone > 0 and step % milestone == 0
             if is_milestone or time.monotonic() - saved_at >= run.train.checkpoint_seconds:
                 _save(run, directory, step, method, optimizer, journal, is_milestone)
                 saved_step, saved_at = step, time.monotonic()
-            if stop.signal or _must_stop(run, journal):
+            if sums([bool(stop.signal)])[0] or _must_stop(run, journal):
                 break
             began = time.perf_counter()  # of the next step: waiting for its images counts
         if step > saved_step:
@@ -80,56 +91,108 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
     return Outcome(state, step, steps, journal.seconds, journal.monitor.verdict)
 
 
-def train_step(run: Run, forward: nn.Module, method: Method, optimizer: Optimizer, batch: Batch, step: int, steps: int, lr: float) -> Output:
-    """Make step number ``step`` (from 0): views, forward, backward, check, update. Returns the last part's output with the whole batch's loss."""
-    torch.manual_seed(seed_of("step", run.train.seed, step))  # for networks that draw (dropout): a function of the step too
+def train_step(run: Run, forward: nn.Module, method: Method, optimizer: Optimizer, batch: Batch, step: int, lr: float) -> Output:
+    """Make step number ``step`` (from 0): views, forward, backward, average over the processes, check, update.
+
+    Returns the last part's output, with the loss of the whole batch.
+    """
+    torch.manual_seed(seed_of("step", run.train.seed, step))  # for networks that draw (dropout) and MoCo's shuffling: a function of the step too
     optimizer.zero_grad()
     loss = torch.zeros((), device=batch.pool.device)
-    for views in render_views(run, batch, step):
+    for views, taken in zip(render_views(run, batch, step), _taken(run, method, batch), strict=True):
         with torch.autocast(batch.pool.device.type, torch.bfloat16, enabled=run.train.precision == "bf16"):
-            output: Output = forward(*views)
+            output: Output = forward(*views, **taken)
         part = output.loss / run.train.accumulate
         part.backward()  # type: ignore[no-untyped-call]
         loss += part.detach()
-    method.after_backward(step)
-    if not math.isfinite(float(loss + optimizer.gradient_norm())):
+    average_([p.grad for p in optimizer.parameters() if p.grad is not None])
+    mean = sums([float(loss)])[0] / size()
+    if not math.isfinite(mean + float(optimizer.gradient_norm())):
         raise Diverged(
-            f"step {step + 1}: the loss ({float(loss):g}) or a gradient is not finite; nothing was updated, the last checkpoint is good. "
+            f"step {step + 1}: the loss ({mean:g}) or a gradient is not finite; nothing was updated, the last checkpoint is good. "
             f"Try a lower rate (--set optim.lr={run.optim.lr / 4:g}) or --set train.precision=fp32, in a new --out"
         )
     optimizer.step(lr, peak_lr(run.optim, run.train.batch))
-    method.after_step((step + 1) / steps)
-    return output._replace(loss=loss)
+    if run.train.bn != "sync":
+        average_(running_statistics(method))  # each process saw its own
+    return output._replace(loss=loss.fill_(mean))
 
 
-def render_views(run: Run, batch: Batch, step: int) -> Iterator[list[Tensor]]:
-    """Return the views of the batch, part by part; each view is (batch / accumulate, C, S, S) float32, channels last."""
+def _taken(run: Run, method: Method, batch: Batch) -> Iterator[dict[str, Tensor]]:
+    """Return what the method takes beside the views, part by part: labels, or numbers of the images, (n,) int64 each."""
+    known = {"labels": batch.labels, "images": batch.numbers}
+    given = {name: x.to(batch.pool.device) for name in method.takes if (x := known[name]) is not None}
+    for part in torch.arange(len(batch.rows)).chunk(run.train.accumulate):
+        yield {name: x[part] for name, x in given.items()}
+
+
+def local_places(run: Run) -> Tensor:
+    """Return the places in a batch that this process holds, part after part; of every part, the slice of its rank.
+
+    Raises UserError when the processes do not divide the parts.
+    """
+    part = run.train.batch // run.train.accumulate
+    if part % size():
+        raise UserError(f"train.batch: {size()} processes do not divide the {part} images of a part; take --batch {max(part // size(), 2) * size()}")
+    return torch.cat([mine(part) for part in torch.arange(run.train.batch).chunk(run.train.accumulate)])
+
+
+def render_views(run: Run, batch: Batch, step: int) -> Iterator[Views]:
+    """Return this process's views of the batch, part by part; each view is (n, C, S, S) float32, channels last.
+
+    Parameters are drawn for the whole batch and then sliced: every process shows its images as one process would (promise 2).
+    """
+    places = local_places(run).chunk(run.train.accumulate)
     drawn = [uniforms(run.train.seed, step, i, run.train.batch) for i in range(len(run.views))]
-    for part in torch.arange(run.train.batch).chunk(run.train.accumulate):
-        rows = batch.rows[part]
+    for here, rows in zip(places, batch.rows.chunk(run.train.accumulate), strict=True):
         heights, widths = batch.pool.heights[rows], batch.pool.widths[rows]
-        params = [sample(view, u[part], heights, widths) for view, u in zip(run.views, drawn, strict=True)]
-        if len({view.size for view in run.views}) == 1:  # in one call: measured up to a quarter faster at small batches
-            together = render(batch.pool, rows.repeat(len(params)), reduce(ViewParams.concat, params), run.data.mean, run.data.std)
-            rendered = list(together.chunk(len(params)))
-        else:
-            rendered = [render(batch.pool, rows, p, run.data.mean, run.data.std) for p in params]
+        params = [sample(view, u[here], heights, widths) for view, u in zip(run.views, drawn, strict=True)]
+        rendered: Views = []
+        for _, same in groupby(range(len(params)), key=lambda i: run.views[i].size):  # in one call: measured up to a quarter faster
+            some = [params[i] for i in same]
+            together = render(batch.pool, rows.repeat(len(some)), reduce(ViewParams.concat, some), run.data.mean, run.data.std)
+            rendered += together.chunk(len(some))
         yield [x.contiguous(memory_format=torch.channels_last) for x in rendered]
 
 
+def _coming(run: Run, supply: Supply, order: Order, places: Tensor, step: int, steps: int, k: int) -> Iterator[Views]:
+    """Render this process's views of the ``k`` steps from ``step`` on, in one part each."""
+    numbers = (rows[places] for rows in order.of_steps(step, min(step + k, steps)))
+    for i, batch in enumerate(supply.fetch(numbers)):
+        yield from render_views(run, batch, step + i)
+
+
+def _when(step: int, steps: int, order: Order) -> When:
+    return When(step, steps, step / order.steps_per_epoch)
+
+
+def _tensors(method: Method, optimizer: Optimizer) -> dict[str, Tensor]:
+    return {f"model.{k}": v for k, v in method.state_dict().items()} | {f"optim.{k}": v for k, v in optimizer.state().items()}
+
+
 def _save(run: Run, directory: RunDirectory, step: int, method: Method, optimizer: Optimizer, journal: Journal, milestone: bool) -> None:
-    tensors = {f"model.{k}": v for k, v in method.state_dict().items()} | {f"optim.{k}": v for k, v in optimizer.state().items()}
-    save_checkpoint(directory.checkpoints, step, tensors, journal.state(), run.train.keep, milestone)
+    """The state is the same in every process (BN statistics are averaged, queues hold everyone's keys): the first one writes it."""
+    if world().first:
+        save_checkpoint(directory.checkpoints, step, _tensors(method, optimizer), journal.state(), run.train.keep, milestone)
 
 
 def _resume(directory: RunDirectory, method: Method, optimizer: Optimizer, journal: Journal) -> int:
     """Take up the newest whole checkpoint and return its step; 0 when there is none."""
+    if not world().first:
+        wait()  # for the first process to set damaged ones aside
     saved = load_checkpoint(directory.checkpoints)
+    if world().first:
+        wait()
     if saved is None:
         directory.cut_metrics(0)
         return 0
     for line in saved.passed_over:
         journal.listeners.line(line)
+    expected = {name: t.shape for name, t in _tensors(method, optimizer).items()}
+    if expected != {name: t.shape for name, t in saved.tensors.items()}:
+        raise UserError(
+            f"{directory.checkpoints}: step {saved.step} is of another model than {directory.config} describes; remove it, or choose another --out"
+        )
     method.load_state_dict({k.removeprefix("model."): v for k, v in saved.tensors.items() if k.startswith("model.")})
     optimizer.load({k.removeprefix("optim."): v for k, v in saved.tensors.items() if k.startswith("optim.")})
     journal.load(saved.step, saved.record)

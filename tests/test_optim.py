@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from stopgrad.config import Optim
-from stopgrad.optim import Group, Optimizer, cosine_lr, peak_lr
+from stopgrad.optim import Group, Optimizer, lr_at, peak_lr
 
 
 def settings(**changes: object) -> Optim:
@@ -105,10 +105,10 @@ def test_state_goes_back_by_name() -> None:
 def test_the_schedule() -> None:
     cfg = settings(lr=0.05, warmup_epochs=2.0)
     assert peak_lr(cfg, 512) == pytest.approx(0.1)
-    rates = [cosine_lr(cfg, 512, s, 100, 10) for s in range(100)]
+    rates = [lr_at(cfg, 512, s, 100, 10) for s in range(100)]
     assert rates[0] == 0.0
     assert rates[10] == pytest.approx(0.05)
     assert rates[20] == pytest.approx(0.1)
     assert rates[60] == pytest.approx(0.05)
     assert rates[99] == pytest.approx(0.05 * (1 + math.cos(math.pi * 79 / 80)))
-    assert cosine_lr(settings(lr=0.05), 512, 0, 100, 10) == pytest.approx(0.1)
+    assert lr_at(settings(lr=0.05), 512, 0, 100, 10) == pytest.approx(0.1)

@@ -2,19 +2,37 @@
 
 from stopgrad.config.codec import differences, from_json, net_from_json, set_value, to_json
 from stopgrad.config.found import Found
-from stopgrad.config.methods import METHODS, MethodConfig, SimSiamConfig
+from stopgrad.config.method import MethodConfig
+from stopgrad.config.methods import (
+    METHODS,
+    BYOLConfig,
+    EMConfig,
+    MoCoConfig,
+    SimCLRConfig,
+    SimSiamConfig,
+    SupConConfig,
+    SupervisedConfig,
+    SwAVConfig,
+)
 from stopgrad.config.run import RESNETS, Data, Net, Optim, Run, Train, View, problems
 
 __all__ = [
     "METHODS",
     "RESNETS",
+    "BYOLConfig",
     "Data",
+    "EMConfig",
     "Found",
     "MethodConfig",
+    "MoCoConfig",
     "Net",
     "Optim",
     "Run",
+    "SimCLRConfig",
     "SimSiamConfig",
+    "SupConConfig",
+    "SupervisedConfig",
+    "SwAVConfig",
     "Train",
     "View",
     "differences",

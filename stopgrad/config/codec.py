@@ -5,11 +5,12 @@ from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from stopgrad.config.methods import METHODS, MethodConfig
+from stopgrad.config.method import MethodConfig
+from stopgrad.config.methods import METHODS
 from stopgrad.config.run import Net, Run
 from stopgrad.errors import UserError
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the written form; raised when a field changes its meaning."""
 
 
@@ -69,7 +70,7 @@ def _leaves(tree: Any, path: str = "") -> dict[str, Any]:
 def _typed(kind: Any, value: Any, path: str) -> Any:
     """Return ``value`` (as read from JSON) as a value of the annotated type ``kind``."""
     if kind is MethodConfig:
-        kind, value = _method_class(value, path)
+        kind, value = _method_class(value, path)  # which settings these are, their name says
     if is_dataclass(kind):
         return _dataclass(kind, value, path)
     origin, inner = get_origin(kind), get_args(kind)
@@ -142,7 +143,7 @@ def _parse(kind: Any, text: str, path: str) -> Any:
             return None
         return _parse(next(a for a in inner if a is not type(None)), text, path)
     if origin is tuple:
-        parts = [p for p in text.replace("(", "").replace(")", "").split(",") if p.strip()]
+        parts = [p for p in text.strip("()[] ").split(",") if p.strip()]
         kinds = [inner[0]] * len(parts) if inner[-1] is Ellipsis else list(inner)
         if len(parts) != len(kinds):
             raise UserError(f"{path}: {len(kinds)} values with commas between them, not {text!r}")

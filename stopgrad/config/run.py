@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from stopgrad.config.methods import MethodConfig
+from stopgrad.config.method import MethodConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,19 +82,31 @@ class Net:
 
 @dataclass(frozen=True, kw_only=True)
 class Optim:
-    """The optimiser. The peak learning rate is ``lr * batch / 256`` (the linear rule)."""
+    """The optimiser, and the learning rate of every step."""
 
     kind: Literal["sgd", "lars"]
     lr: float
-    """Base learning rate, for 256 images."""
+    """Base learning rate: for 256 images under the linear rule, for one under the square-root rule."""
+    lr_rule: Literal["linear", "sqrt"] = "linear"
+    """Peak learning rate: ``lr * batch / 256``, or ``lr * sqrt(batch)`` (SimCLR, App. B.1)."""
     momentum: float
+    nesterov: bool = False
+    """SGD only: look ahead along the momentum."""
     weight_decay: float
     decay_bn_bias: bool
-    """True: weight decay on every parameter (SimSiam, Sec. 3). False: not on BN and biases (SimCLR's LARS)."""
+    """True: weight decay, and LARS' adaptation, on every parameter (SimSiam, Sec. 3). False: not on BN and biases (SimCLR's LARS)."""
     trust: float = 0.001
     """LARS: the trust coefficient."""
     warmup_epochs: float
-    """Linear warm-up from 0; afterwards the rate falls to 0 on a cosine, set at every step."""
+    """Linear warm-up."""
+    warmup_from: float = 0.0
+    """Where the warm-up begins, as a share of the peak."""
+    schedule: Literal["cosine", "steps"] = "cosine"
+    """After the warm-up, set at every step: a cosine, or the peak multiplied by ``drop`` at every one of ``drop_epochs``."""
+    floor: float = 0.0
+    """cosine: where it ends, as a share of the peak."""
+    drop: float = 0.1
+    drop_epochs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +135,10 @@ class Train:
     """Checkpoints kept, besides milestones."""
     milestone_every: int = 0
     """Epochs between two checkpoints that are kept for good; 0: none."""
+    bn: Literal["sync", "local", "split"] = "sync"
+    """BN statistics over the whole batch, over what each process holds, or over ``bn_splits`` equal parts, however many processes there are."""
+    bn_splits: int = 8
+    """bn=split only: parts of the batch (MoCo trains on 8 GPUs without synchronised BN)."""
     on_collapse: Literal["stop", "warn"] = "warn"
     """What the verdict of a collapse does to the run."""
 
@@ -162,13 +178,10 @@ def _data_problems(data: Data) -> list[str]:
 
 
 def _model_problems(run: Run) -> list[str]:
-    widths = (*run.method.projector, run.method.predictor_hidden)
-    return _unmet(
-        (len(run.views) == 2, f"views: {run.method.name} takes 2, not {len(run.views)}"),
-        (run.net.width >= 1, f"net.width: at least 1, not {run.net.width}"),
-        (len(run.method.projector) >= 1, "method.projector: at least one layer"),
-        (all(w >= 1 for w in widths), "method: every layer needs a width of at least 1"),
-    )
+    found = _unmet((run.net.width >= 1, f"net.width: at least 1, not {run.net.width}"))
+    if run.method.one_part and run.train.accumulate > 1:
+        found.append(f"train.accumulate: {run.method.name} takes whole batches, not {run.train.accumulate} parts")
+    return found + run.method.problems(len(run.views))
 
 
 def _optim_problems(optim: Optim, train: Train) -> list[str]:
@@ -177,17 +190,24 @@ def _optim_problems(optim: Optim, train: Train) -> list[str]:
         (0 <= optim.momentum < 1, f"optim.momentum: from 0 to below 1, not {optim.momentum}"),
         (optim.weight_decay >= 0, f"optim.weight_decay: 0 or more, not {optim.weight_decay}"),
         (optim.trust > 0, f"optim.trust: above 0, not {optim.trust}"),
+        (0 <= optim.warmup_from <= 1, f"optim.warmup_from: a share of the peak from 0 to 1, not {optim.warmup_from}"),
+        (0 <= optim.floor <= 1, f"optim.floor: a share of the peak from 0 to 1, not {optim.floor}"),
+        (not optim.nesterov or optim.kind == "sgd", "optim.nesterov: for SGD, LARS has none"),
         (0 <= optim.warmup_epochs <= train.epochs, f"optim.warmup_epochs: from 0 to train.epochs ({train.epochs}), not {optim.warmup_epochs}"),
     )
 
 
 def _train_problems(train: Train) -> list[str]:
     parts = max(train.accumulate, 1)
+    groups = max(train.bn_splits, 1) if train.bn == "split" else 1
     return _unmet(
         (train.epochs >= 1, f"train.epochs: at least 1, not {train.epochs}"),
         (train.accumulate >= 1, f"train.accumulate: at least 1, not {train.accumulate}"),
         (train.batch % parts == 0, f"train.accumulate: {train.accumulate} does not divide train.batch ({train.batch})"),
         (train.batch // parts >= 2, f"train.batch: BN needs at least 2 images a part, not {train.batch // parts}"),
+        (train.bn_splits >= 1, f"train.bn_splits: at least 1, not {train.bn_splits}"),
+        (train.batch // parts % groups == 0, f"train.bn_splits: {groups} does not divide the {train.batch // parts} images of a part"),
+        (train.batch // parts // groups >= 2, f"train.bn_splits: BN needs at least 2 images a part, not {train.batch // parts // groups}"),
         (train.log_every >= 1, f"train.log_every: at least 1, not {train.log_every}"),
         (train.keep >= 1, f"train.keep: at least 1, not {train.keep}"),
         (train.milestone_every >= 0, f"train.milestone_every: 0 (none) or more epochs, not {train.milestone_every}"),

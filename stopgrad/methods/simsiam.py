@@ -5,18 +5,22 @@ f = projector(backbone(x)), h = predictor, D = distance; N images, d features.
 
 from collections.abc import Callable
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stopgrad.config import SimSiamConfig
-from stopgrad.methods.base import Method, Output
+from stopgrad.methods.base import Method, Output, apart
+from stopgrad.methods.losses import cosine, cross_entropy
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.heads import mlp
 from stopgrad.optim import Group
 
+DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cosine": cosine, "cross_entropy": cross_entropy}
+
 
 class SimSiam(Method):
     """Algorithm 1, with the parts that the paper's tables vary as values of ``cfg``."""
+
+    settings = SimSiamConfig
 
     def __init__(self, backbone: Backbone, cfg: SimSiamConfig) -> None:
         super().__init__()
@@ -24,7 +28,7 @@ class SimSiam(Method):
         self.cfg = cfg
         self.backbone = backbone
         self.projector = mlp((backbone.features, *cfg.projector), *cfg.projector_bn, output_affine=cfg.output_affine)
-        self.h = nn.Identity() if cfg.predictor == "none" else mlp((d, cfg.predictor_hidden, d), *cfg.predictor_bn, output_affine=True)
+        self.h = nn.Identity() if cfg.predictor == "none" else mlp((d, cfg.predictor_hidden, d), *cfg.predictor_bn)
         self.h.requires_grad_(cfg.predictor == "trained")
         self.D = DISTANCES[cfg.similarity]
         self.sg: Callable[[Tensor], Tensor] = Tensor.detach if cfg.stop_gradient else nn.Identity()
@@ -45,20 +49,4 @@ class SimSiam(Method):
 
     def param_groups(self) -> list[Group]:
         """The predictor stands apart: its rate may stay constant (Table 1c)."""
-        named = [(n, p) for n, p in self.named_parameters() if p.requires_grad]
-        encoder = tuple((n, p) for n, p in named if not n.startswith("h."))
-        predictor = tuple((n, p) for n, p in named if n.startswith("h."))
-        return [Group(encoder), Group(predictor, fixed_lr=self.cfg.predictor_fixed_lr)]
-
-
-def cosine(p: Tensor, z: Tensor) -> Tensor:
-    """Eq. 1: minus the cosine of p and z (N, d), averaged over N; from −1 (aligned) to 1. In fp32 whatever autocast says."""
-    return -(F.normalize(p.float(), dim=1) * F.normalize(z.float(), dim=1)).sum(dim=1).mean()
-
-
-def cross_entropy(p: Tensor, z: Tensor) -> Tensor:
-    """Sec. 4.5: −softmax(z) · log softmax(p) over the d channels (N, d), averaged over N; at most ln d when p is uniform."""
-    return -(F.softmax(z.float(), dim=1) * F.log_softmax(p.float(), dim=1)).sum(dim=1).mean()
-
-
-DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cosine": cosine, "cross_entropy": cross_entropy}
+        return apart(self, "h.", fixed_lr=self.cfg.predictor_fixed_lr)

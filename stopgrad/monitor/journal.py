@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from stopgrad.config import Run
+from stopgrad.distributed import everyones, gather, size, sums
 from stopgrad.errors import UserError
 from stopgrad.loader import Batch, Order, Supply
 from stopgrad.methods import Output
@@ -51,13 +53,15 @@ class Journal:
 
     def note_bad(self, batch: Batch) -> None:
         """Name images that turned out unreadable while streaming, each once. Raises UserError when they are too many."""
-        for name, reason in batch.bad:
+        if self.run.data.residence != "stream" or not sums([len(batch.bad)])[0]:
+            return
+        for name, reason in (bad for some in everyones(batch.bad) for bad in some):
             if name not in self._bad:
                 self._bad.add(name)
-                append_line(self.directory.bad_images, {"name": name, "reason": reason})
+                self._append(self.directory.bad_images, {"name": name, "reason": reason})
                 self.listeners.line(f"set aside: {name}: {reason}")
                 self.directory.update_status(images={"used": self.order.images - len(self._bad) + self._set_aside, "bad": len(self._bad)})
-        if batch.bad and len(self._bad) > self.run.data.max_bad * self.order.images:
+        if len(self._bad) > self.run.data.max_bad * self.order.images:
             raise UserError(
                 f"{self.directory.bad_images}: {len(self._bad)} of {self.order.images} images are unreadable, "
                 f"more than data.max_bad={self.run.data.max_bad:g}; mend or remove them, or raise it"
@@ -72,6 +76,7 @@ class Journal:
         due = step % self.run.train.log_every == 0 or closely
         if not due and step % LOOK_EVERY:
             return
+        output = _everyones(output)
         before = self.monitor.verdict.state
         measured = self.monitor.look(step, output)
         if self.monitor.verdict.state != before:
@@ -79,32 +84,48 @@ class Journal:
             self.listeners.line(self.monitor.verdict.text or f"step {step}: the outputs differ again, no longer collapsed")
         if closely:
             measured |= self.monitor.look_closely(output)
-            measured |= self.listeners.probe(backbone) if self.listeners.probe else {}
+            measured |= self.listeners.probe(backbone) if self.listeners.probe and self.directory.writes else {}
         if due:
-            self._write({"step": step, "epoch": step / self.order.steps_per_epoch, "loss": float(output.loss), "lr": lr, **measured})
+            self._write({"step": step, "epoch": step / self.order.steps_per_epoch, "lr": lr, **measured})
 
     def _write(self, record: Record) -> None:
         record["images_per_second"] = self._window_steps * self.run.train.batch / self._window
         record["waiting"] = (self.supply.waited - self._waited) / self._window
         record["seconds"] = self.seconds
         self._window, self._window_steps, self._waited = 0.0, 0, self.supply.waited
-        append_line(self.directory.metrics, record)
+        self._append(self.directory.metrics, record)
         self.listeners.record(record)
+
+    def _append(self, path: Path, record: Record) -> None:
+        if self.directory.writes:
+            append_line(path, record)
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep."""
-        return {"monitor": self.monitor.state(), "seconds": self.seconds, "images": self.order.images}
+        return {"monitor": self.monitor.state(), "seconds": self.seconds, "images": self.order.images, "processes": size()}
 
     def load(self, step: int, state: dict[str, Any]) -> None:
         """Take up a saved state; records after its step are dropped, they will be written again.
 
-        Raises UserError when other images are readable now: the order would be another one.
+        Raises UserError when other images are readable now: the order would be another one; and when BN is local and the number of
+        processes changed: the statistics would be over other parts of the batch.
         """
         if state["images"] != self.order.images:
             raise UserError(
                 f"{self.directory.path}: was begun with {state['images']} readable images, now there are {self.order.images}; "
                 "restore them, or choose another --out"
             )
+        if self.run.train.bn == "local" and state["processes"] != size():
+            raise UserError(
+                f"{self.directory.path}: was begun in {state['processes']} processes with BN of each its own (train.bn=local), this is {size()}; "
+                f"start as many, or begin with --bn sync or split, which allow any number"
+            )
         self.monitor.load(state["monitor"])
         self.seconds = state["seconds"]
         self.directory.cut_metrics(step)
+
+
+def _everyones(output: Output) -> Output:
+    """Return what the processes put out together: every process then sees, and decides, the same."""
+    accuracy = None if output.accuracy is None else gather(output.accuracy.reshape(1)).mean()
+    return output._replace(z=tuple(map(gather, output.z)), p=tuple(map(gather, output.p)), accuracy=accuracy)

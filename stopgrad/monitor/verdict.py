@@ -1,5 +1,10 @@
-"""The verdict: since when the outputs look collapsed, why probably, and what to try."""
+"""The verdict: since when a run looks collapsed, how that shows, why probably, and what to try.
 
+Three signs, each the mean of the newest looks: outputs that are all alike (SimSiam Fig. 2), a loss that stays where equal outputs put it
+(ln K of SwAV, ln(2N − 1) of SimCLR, ln(K + 1) of MoCo), and keys that are always recognised (MoCo App. A.9: BN gives them away).
+"""
+
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,11 +15,15 @@ from stopgrad.methods import Output
 from stopgrad.monitor.measures import alignment, effective_rank, output_std, uniformity
 
 LOOK_EVERY = 10
-"""Steps between two looks at the output's std, however rarely records are written."""
-COLLAPSED_STD = 0.4
-"""Below this std × √d the output is called collapsing: the lowest of a healthy run measured here is 0.59, one on its way to 0 passes it for good."""
+"""Steps between two looks at the outputs, however rarely records are written."""
 LOOKS = 5
 """Looks whose mean decides: 50 steps, since without the stop-gradient the std falls in leaps."""
+COLLAPSED_STD = 0.4
+"""Below this std × √d the output is called collapsing: the lowest of a healthy run measured here is 0.59, one on its way to 0 passes it for good."""
+STUCK_SHARE, STUCK_AFTER = 0.99, 500
+"""A loss of this share of the one at chance, after this many steps, is called stuck: healthy runs begin there and leave within a few hundred."""
+LEAKING_ACCURACY = 0.999
+"""Contrastive accuracy at which the keys are given away: MoCo without shuffling exceeds 99.9 % (App. A.9)."""
 
 
 @dataclass
@@ -27,44 +36,85 @@ class Verdict:
     since_step: int | None = None
 
 
+@dataclass(frozen=True)
+class Sign:
+    """A way to collapse: how far the newest looks are beyond a bar."""
+
+    measure: str
+    beyond: Callable[[float], bool]
+    seen: str
+    """What is said of it; {value} is the newest, {loss} the loss."""
+    after: int = 0
+    """Steps before it counts."""
+
+
+ALIKE = Sign(
+    "std",
+    lambda std: std < COLLAPSED_STD,
+    "collapsed since step {since}: the outputs of all images are nearly the same "
+    "(std x sqrt(d) = {value:.3f}, healthy runs are near 1), loss {loss:.3f}",
+)
+STUCK = Sign(
+    "of_chance",
+    lambda share: share > STUCK_SHARE,
+    "collapsed since step {since}: the loss ({loss:.3f}) stays at {value:.1%} of what equal outputs give: nothing is told apart",
+    STUCK_AFTER,
+)
+LEAKING = Sign(
+    "accuracy",
+    lambda accuracy: accuracy >= LEAKING_ACCURACY,
+    "collapsed since step {since}: every key is recognised (accuracy {value:.1%}), which BN statistics give away; loss {loss:.3f}",
+)
+
+
 class Monitor:
     """Watches the outputs of a method and remembers since when they look collapsed."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.verdict = Verdict()
-        self.looks: list[tuple[int, float]] = []  # (step, std) of the newest
+        self.looks: list[dict[str, float]] = []  # the newest, with their step
 
     def look(self, step: int, output: Output) -> dict[str, float]:
         """Return the cheap measures of a step; every ``LOOK_EVERY`` steps the verdict is updated, however often records are written."""
-        z1, z2 = output.z[:2]
-        values = {"std": output_std(z1), "alignment": alignment(z1, z2)}
-        if output.p:
-            values["gap"] = alignment(output.p[0], z2)  # how far the prediction is from its target
-        names, numbers = list(values), torch.stack(list(values.values())).tolist()  # one transfer
-        measured = dict(zip(names, numbers, strict=True))
+        values = {"loss": output.loss.detach().float()}
+        if output.z:
+            values["std"] = output_std(output.z[0])
+        if len(output.z) > 1:
+            values["alignment"] = alignment(output.z[0], output.z[1])
+            if output.p:
+                values["gap"] = alignment(output.p[0], output.z[1])  # how far the prediction is from its target
+        if output.accuracy is not None:
+            values["accuracy"] = output.accuracy
+        measured = dict(zip(values, torch.stack([v.float() for v in values.values()]).tolist(), strict=True))  # one transfer
+        if output.chance is not None:
+            measured["of_chance"] = measured["loss"] / output.chance
         if step % LOOK_EVERY == 0:
-            self._judge(step, measured["std"], float(output.loss.detach()))
+            self._judge(step, measured)
         return measured
 
     def look_closely(self, output: Output) -> dict[str, float]:
-        """Return the measures that need a decomposition or all pairs, over one batch."""
-        return {"rank": float(effective_rank(output.z[0])), "uniformity": float(uniformity(output.z[0]))}
+        """Return the measures that need a decomposition or all pairs, over one batch; none of a method without projections."""
+        return {"rank": float(effective_rank(output.z[0])), "uniformity": float(uniformity(output.z[0]))} if output.z else {}
 
-    def _judge(self, step: int, std: float, loss: float) -> None:
-        self.looks = [*self.looks, (step, std)][-LOOKS:]
-        if len(self.looks) < LOOKS or sum(s for _, s in self.looks) / LOOKS >= COLLAPSED_STD:
-            self.verdict = Verdict()
-            return
-        since = self.verdict.since_step if self.verdict.state == "collapsed" else next(at for at, s in self.looks if s < COLLAPSED_STD)
-        self.verdict = Verdict("collapsed", self._explain(since, std, loss), since)
+    def _judge(self, step: int, measured: dict[str, float]) -> None:
+        self.looks = [*self.looks, {"step": step} | measured][-LOOKS:]
+        for sign in (ALIKE, STUCK, *([LEAKING] if self.run.method.keys_in_queue else [])):
+            values = [look[sign.measure] for look in self.looks if sign.measure in look]
+            if len(values) == LOOKS and step >= sign.after and sign.beyond(sum(values) / LOOKS):
+                first = next(int(look["step"]) for look in self.looks if sign.beyond(look[sign.measure]))
+                since = self.verdict.since_step if self.verdict.state == "collapsed" else first
+                said = sign.seen.format(since=since, value=values[-1], loss=measured["loss"])
+                self.verdict = Verdict("collapsed", f"{said}. {self._cause()}", since)
+                return
+        self.verdict = Verdict()
 
-    def _explain(self, since: int | None, std: float, loss: float) -> str:
-        seen = (
-            f"collapsed since step {since}: the outputs of all images are nearly the same "
-            f"(std x sqrt(d) = {std:.3f}, healthy runs are near 1), loss {loss:.3f}"
-        )
-        return f"{seen}. {_cause(self.run)}"
+    def _cause(self) -> str:
+        """Return why it probably collapsed and what to try, from what the configuration says."""
+        if suspects := self.run.method.suspects():
+            return f"Why: {suspects[0]}"
+        lower = self.run.optim.lr / 4
+        return f"Try: a lower rate (--set optim.lr={lower:g}), a warm-up (--set optim.warmup_epochs=10), larger crops (--set views.scale=0.3,1)"
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep."""
@@ -72,17 +122,4 @@ class Monitor:
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a saved state."""
-        self.verdict, self.looks = Verdict(**state["verdict"]), [(step, std) for step, std in state["looks"]]
-
-
-def _cause(run: Run) -> str:
-    """Return why it probably collapsed and what to try, from what the configuration says."""
-    method = run.method
-    if not method.stop_gradient:
-        return "Why: the stop-gradient is off (SimSiam Fig. 2). Try: --set method.stop_gradient=true"
-    if method.predictor == "none":
-        return "Why: there is no predictor (SimSiam Table 1a). Try: --set method.predictor=trained"
-    if not any(method.projector_bn):
-        return "Why: probably the projector without BN (SimSiam Table 3a). Try: --set method.projector_bn=true,true"
-    lower = run.optim.lr / 4
-    return f"Try: a lower rate (--set optim.lr={lower:g}), a warm-up (--set optim.warmup_epochs=10), larger crops (--set views.scale=0.3,1)"
+        self.verdict, self.looks = Verdict(**state["verdict"]), state["looks"]

@@ -33,16 +33,16 @@ def draw(runs: Sequence[RunFiles]) -> tuple[list[Drawn], list[dict[str, Any]]]:
 
 
 def _charts(runs: Sequence[RunFiles]) -> Iterable[Chart]:
-    cosine = any(r.config.method.similarity == "cosine" for r in runs)
+    lowest = sorted({low for r in runs if (low := r.config.method.lowest_loss) is not None})
     yield Chart(
         key="loss",
         title="Loss",
         note="A collapse reaches the floor at once; a falling loss alone proves nothing."
-        if cosine
+        if lowest
         else "Comparable only between runs of one method.",
         series=_series(runs, "loss"),
-        references=(Reference(-1, "−1: two views agree fully"),) if cosine else (),
-        include=(0,) if cosine else (),
+        references=tuple(Reference(low, f"{low:g}: two views agree fully".replace("-", "−")) for low in lowest),
+        include=(0,) if lowest else (),
     )
     yield Chart(
         key="std",
@@ -51,7 +51,7 @@ def _charts(runs: Sequence[RunFiles]) -> Iterable[Chart]:
         series=_series(runs, "std"),
         references=(Reference(1, "1: isotropic"), Reference(0, "0: collapse")),
     )
-    limits = sorted({most_rank(r.config) for r in runs})
+    limits = sorted({limit for r in runs if (limit := most_rank(r.config)) is not None})
     yield Chart(
         key="rank",
         title="Effective rank",
@@ -86,7 +86,26 @@ def _without_reference(runs: Sequence[RunFiles]) -> Iterable[Chart]:
         percent=True,
     )
     yield Chart(
-        key="lr", title="Learning rate", note="Of the backbone; linear warm-up if any, then a cosine to 0.", series=_series(runs, "lr"), include=(0,)
+        key="of_chance",
+        title="Loss, as a share of chance",
+        note="Of what equal outputs give. A run that stays at 1 tells nothing apart.",
+        series=_series(runs, "of_chance"),
+        references=(Reference(1, "1: chance"),),
+        include=(0,),
+    )
+    yield Chart(
+        key="accuracy",
+        title="Accuracy at its own task",
+        note="Share of the views that find their other view, or their class. Of keys in a queue, 100 % means that BN gives them away.",
+        series=_series(runs, "accuracy"),
+        percent=True,
+    )
+    yield Chart(
+        key="lr",
+        title="Learning rate",
+        note="Of the backbone; linear warm-up if any, then a cosine or steps.",
+        series=_series(runs, "lr"),
+        include=(0,),
     )
     yield Chart(
         key="images_per_second",
@@ -105,9 +124,9 @@ def _without_reference(runs: Sequence[RunFiles]) -> Iterable[Chart]:
     )
 
 
-def most_rank(run: Run) -> int:
-    """Return the highest effective rank the monitor can see: it looks at one part of a batch."""
-    return min(run.train.batch // run.train.accumulate, run.method.projector[-1])
+def most_rank(run: Run) -> int | None:
+    """Return the highest effective rank the monitor can see: it looks at one part of a batch. None: there is no output to watch."""
+    return None if run.method.width is None else min(run.train.batch // run.train.accumulate, run.method.width)
 
 
 def _series(runs: Sequence[RunFiles], field: str) -> tuple[Series, ...]:

@@ -120,7 +120,7 @@ def _figures(run: RunFiles) -> list[Figure]:
         found.append(Figure(readable(watched, percent=True), "kNN while training", "the monitor's, last look"))
     for field, name, note in (
         ("std", "output std × √d", "1 isotropic, 0 collapse"),
-        ("rank", "effective rank", f"of at most {most_rank(run.config):,}"),
+        ("rank", "effective rank", f"of at most {most_rank(run.config) or 0:,}"),
     ):
         value = run.last(field)
         if value is not None:

@@ -7,40 +7,40 @@ import torch
 
 from stopgrad.config import Run
 from stopgrad.images.pool import Pool
-from stopgrad.loader import Batch, Order
-from stopgrad.methods import initialise
-from stopgrad.optim import Optimizer, cosine_lr
-from stopgrad.train import train_step
-from tests.conftest import toy_run
+from stopgrad.loader import Resident
+from stopgrad.methods import Task, initialise
+from stopgrad.monitor import Listeners
+from stopgrad.runs import RunDirectory, read_lines
+from stopgrad.train import pretrain
+from tests.toys import TOYS, toy_run
 
 FOLDER = Path(__file__).parent
-STEPS = 10
+IMAGES, BATCH, EPOCHS = 60, 12, 2
 
 
-def pool() -> Pool:
-    """64 grey images of 12 pixels with structure: random discs of random brightness."""
+def images() -> Resident:
+    """60 grey images of 12 pixels with structure: random discs of random brightness, in three classes by their size."""
     rng = np.random.Generator(np.random.PCG64(0))
     y, x = np.mgrid[:12, :12]
-    images = []
-    for _ in range(64):
+    discs, classes = [], []
+    for _ in range(IMAGES):
         cy, cx, r = rng.uniform(2, 10), rng.uniform(2, 10), rng.uniform(1, 5)
-        images.append((((y - cy) ** 2 + (x - cx) ** 2 < r * r) * rng.uniform(60, 255))[None].astype(np.uint8))
-    return Pool.from_arrays(images)
+        discs.append((((y - cy) ** 2 + (x - cx) ** 2 < r * r) * rng.uniform(60, 255))[None].astype(np.uint8))
+        classes.append(min(2, int(r / 2)))
+    return Resident(Pool.from_arrays(discs), np.arange(IMAGES), torch.device("cpu"), torch.tensor(classes))
 
 
-def golden_run() -> Run:
-    return toy_run(epochs=2, batch=12)
+def golden_run(name: str) -> Run:
+    """Ten steps of the toy run ``name``."""
+    return toy_run(name, epochs=EPOCHS, batch=BATCH, log_every=1)
 
 
-def losses(run: Run) -> list[float]:
+def losses(run: Run, folder: Path) -> list[float]:
     """Return the losses of the first ten steps."""
-    images = pool()
-    method = initialise(run).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    order = Order(run.train.seed, len(images), run.train.batch)
-    optimizer = Optimizer(method.param_groups(), run.optim)
-    found = []
-    for step in range(STEPS):
-        lr = cosine_lr(run.optim, run.train.batch, step, STEPS, order.steps_per_epoch)
-        output = train_step(run, method, method, optimizer, Batch(images, order.of_step(step)), step, STEPS, lr)
-        found.append(float(output.loss))
-    return found
+    supply, directory = images(), RunDirectory(folder)
+    method = initialise(run, Task(IMAGES, BATCH, 3))
+    pretrain(run, method, supply, directory, torch.device("cpu"), Listeners())
+    return [float(r["loss"]) for r in read_lines(directory.metrics)]
+
+
+__all__ = ["FOLDER", "TOYS", "golden_run", "losses"]

@@ -17,12 +17,11 @@ from PIL import Image
 
 from stopgrad.checkpoint import load_checkpoint
 from stopgrad.config import Run
-from stopgrad.loader import Resident
-from stopgrad.methods import initialise
+from stopgrad.methods import Task, initialise
 from stopgrad.monitor import Listeners
 from stopgrad.runs import RunDirectory, read_lines
 from stopgrad.train import Outcome, pretrain
-from tests.golden.runs import pool
+from tests.golden.runs import IMAGES, images
 
 
 class Killed(BaseException):
@@ -39,10 +38,8 @@ def train(run: Run, path: Path, kill_at: int | None = None) -> Outcome:
         if step == kill_at:
             raise Killed
 
-    images = pool()
-    return pretrain(
-        run, initialise(run), Resident(images, np.arange(len(images)), torch.device("cpu")), directory, torch.device("cpu"), Listeners(step=step)
-    )
+    method = initialise(run, Task(IMAGES, run.train.batch, 3))
+    return pretrain(run, method, images(), directory, torch.device("cpu"), Listeners(step=step))
 
 
 def final_state(path: Path) -> str:

@@ -1,0 +1,65 @@
+"""What the settings of every method have in common, and the checks that they share."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodConfig:
+    """What the settings of every method have."""
+
+    name: ClassVar[str]
+    views: ClassVar[int | None] = 2
+    """Views of an image that the method takes; None: it says in ``problems``."""
+    negatives: ClassVar[bool] = False
+    """Whether other images are pushed away."""
+    needs_labels: ClassVar[bool] = False
+    keys_in_queue: ClassVar[bool] = False
+    """Whether positives are told from keys of other batches only: BN statistics may then give them away."""
+    one_part: ClassVar[bool] = False
+    """Whether a batch cannot be split into accumulated parts."""
+
+    @property
+    def slow_copy(self) -> bool:
+        """Whether a slowly following copy (momentum encoder) makes the targets."""
+        return False
+
+    @property
+    def width(self) -> int | None:
+        """d, the width of the outputs that the monitor watches; None: there are none."""
+        widths: tuple[int, ...] = getattr(self, "projector", ())
+        return widths[-1] if widths else None
+
+    @property
+    def lowest_loss(self) -> float | None:
+        """The loss when the views of every image agree fully; None where that says nothing."""
+        return None
+
+    def problems(self, views: int) -> list[str]:
+        """Return contradictions, one line each, naming the field."""
+        return [] if self.views in (None, views) else [f"views: {self.name} takes {self.views}, not {views}"]
+
+    def suspects(self) -> list[str]:
+        """Return why these settings would collapse and what to try, where that is known."""
+        return []
+
+
+def heads(projector: tuple[int, ...], hidden: int = 1) -> list[str]:
+    """Return what is wrong with the widths of projector and predictor."""
+    found = [] if projector and min(projector) >= 1 else ["method.projector: at least one layer, of a width of at least 1 each"]
+    return found if hidden >= 1 else [*found, f"method.predictor_hidden: at least 1, not {hidden}"]
+
+
+def share(field: str, value: float | None) -> list[str]:
+    """Return a line when ``value`` is neither None nor from 0 to 1."""
+    return [] if value is None or 0 <= value <= 1 else [f"{field}: from 0 to 1, not {value}"]
+
+
+def temperature(value: float) -> list[str]:
+    """Return a line when a temperature is not above 0."""
+    return [] if value > 0 else [f"method.temperature: above 0, not {value}"]
+
+
+def length(field: str, value: int, least: int = 0) -> list[str]:
+    """Return a line when a number is below ``least``."""
+    return [] if value >= least else [f"{field}: at least {least}, not {value}"]
