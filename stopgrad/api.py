@@ -25,7 +25,7 @@ from stopgrad.methods import Task, initial_backbone, initialise
 from stopgrad.monitor import Listeners, Verdict
 from stopgrad.nets.backbones import Backbone, wrap
 from stopgrad.nets.files import digest, load, save
-from stopgrad.plan import Plan, as_texts, plan
+from stopgrad.plan import Plan, as_texts, plan, recipe_name
 from stopgrad.protocols.features import PART
 from stopgrad.protocols.judge import Settings
 from stopgrad.protocols.knn import Knn
@@ -51,7 +51,8 @@ def pretrain(
     images: Images,
     out: str | os.PathLike[str],
     *,
-    recipe: str = "images",
+    recipe: str | None = None,
+    method: str | None = None,
     labels: LabelRule = "auto",
     settings: Mapping[str, Any] | None = None,
     backbone: nn.Module | None = None,
@@ -60,13 +61,14 @@ def pretrain(
 ) -> Outcome:
     """Train a backbone on ``images`` into the run directory ``out``; the same call again resumes.
 
+    ``recipe`` is a name that ``stopgrad recipes`` lists; without one, ``method`` (SimSiam) is fitted to the images.
     ``settings`` are overrides by path, such as ``{"train.epochs": 50, "net.backbone": "resnet34"}``; ``backbone`` is a module of your own
     (N, C, H, W) to (N, features), instead of a named one. Raises UserError for what you can mend, Diverged when the loss is not finite.
     """
     splits = open_images(images, labels)
     own = {} if backbone is None else {"net.backbone": f"module:{type(backbone).__name__}"}
     overrides = {"data.labels": labels} | own | as_texts(settings or {})
-    planned = plan(splits, splits.train.name, recipe, Path(out), overrides, has_gpu)
+    planned = plan(splits, splits.train.name, recipe_name(recipe, method), Path(out), overrides, has_gpu)
     return carry_out(planned, splits, device, listeners or Listeners(), backbone)
 
 

@@ -1,6 +1,7 @@
 """The command line: what can be typed. Parsing imports no torch; what a command does is in commands.py."""
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -64,8 +65,9 @@ def parser() -> argparse.ArgumentParser:
 
     p = verb("demo", "the whole way on the bundled images: train, judge, hand over", "stopgrad demo --out runs/demo")
     p.add_argument("--out", type=Path, default=Path("runs/demo"), help="run directory (default: %(default)s)")
-    p = verb("inspect", "preflight: what the images are, which are broken, what the images recipe would choose", "stopgrad inspect photos")
+    p = verb("inspect", "preflight: what the images are, which are broken, what would be chosen", "stopgrad inspect photos --method byol")
     _add_images(p)
+    _add_method(p)
     p = verb("pretrain", "train a backbone without labels; the same command again resumes", "stopgrad pretrain photos --epochs 100 --out runs/photos")
     _add_images(p)
     _add_training(p)
@@ -101,6 +103,10 @@ def _add_images(p: argparse.ArgumentParser) -> None:
     p.add_argument("--labels", choices=("auto", "folders", "none"), default="auto", help="where labels come from (default: %(default)s)")
 
 
+def _add_method(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--method", help="fit this method to your images, see 'stopgrad methods' (default: simsiam)")
+
+
 def _add_device(p: argparse.ArgumentParser) -> None:
     p.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
 
@@ -118,12 +124,14 @@ def _add_evaluation(p: argparse.ArgumentParser) -> None:
 
 
 def _add_training(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--recipe", default="images", help="settings to start from, see 'stopgrad recipes' (default: %(default)s, chosen for your images)")
+    _add_method(p)
+    p.add_argument("--recipe", help="settings to start from, see 'stopgrad recipes' (default: images, or METHOD/images: chosen for your images)")
     p.add_argument("--out", type=Path, help="run directory (default: runs/NAME-RECIPE)")
     p.add_argument("--backbone", help="resnet10..152, any torchvision or timm classification network")
     p.add_argument("--epochs", help="passes over the images")
     p.add_argument("--batch", help="images a step")
     p.add_argument("--seed", help="seed of everything random")
+    p.add_argument("--bn", choices=("sync", "local", "split"), help="BN statistics: of the whole batch, of a process, of equal parts (MoCo's)")
     p.add_argument("--workers", help="decoding processes when images are streamed; -1: one a core")
     p.add_argument("--on-collapse", choices=("stop", "warn"), help="what a collapse does (default: the recipe's, warn)")
     p.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events into the run (extra: tensorboard)")
@@ -146,8 +154,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return commands.COMMANDS[asked.run](asked)
     except (UserError, Lost) as error:
         here = world()
-        print(f"stopgrad: {f'process {here.rank}: ' if here.size > 1 else ''}{error}", file=sys.stderr)
-        return 2 if isinstance(error, UserError) else 1
+        print(f"stopgrad: {f'process {here.rank}: ' if here.size > 1 else ''}{error}", file=sys.stderr, flush=True)
+        status = 2 if isinstance(error, UserError) else 1
+        if here.size > 1:
+            os._exit(status)  # at once: an orderly end would wait for the other processes, which wait for this one
+        return status
     except KeyboardInterrupt:
         print("stopgrad: interrupted", file=sys.stderr)
         return 130

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from stopgrad.config import METHODS, Run, differences, to_json
 from stopgrad.errors import UserError
-from stopgrad.plan import Plan, check, choose, parse_overrides, plan
+from stopgrad.plan import Plan, check, choose, parse_overrides, plan, recipe_name
 from stopgrad.progress import Progress, duration, table
-from stopgrad.recipes import RECIPES
+from stopgrad.recipes import IMAGES, RECIPES, method_of, summary
 from stopgrad.world import world
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ DONE, COLLAPSED, DIVERGED, INTERRUPTED = 0, 3, 4, 75
 
 def pretrain(asked: Namespace) -> int:
     """``stopgrad pretrain``."""
-    overrides = _overrides(asked)
-    check(asked.recipe, overrides, asked.images)
+    overrides, recipe = _overrides(asked), recipe_name(asked.recipe, asked.method)
+    check(recipe, overrides, asked.images)
     splits = _splits(asked)
-    out = asked.out or Path("runs") / f"{Path(asked.images).name or 'images'}-{asked.recipe.replace('/', '-')}"
-    planned = plan(splits, asked.images, asked.recipe, out, overrides, _has_gpu)
+    out = asked.out or Path("runs") / f"{Path(asked.images).name or 'images'}-{recipe.replace('/', '-')}"
+    planned = plan(splits, asked.images, recipe, out, overrides, _has_gpu)
     return train(planned, splits, asked.device, asked.tensorboard)
 
 
@@ -97,6 +97,7 @@ def _overrides(asked: Namespace) -> dict[str, str]:
         "train.epochs": asked.epochs,
         "train.batch": asked.batch,
         "train.seed": asked.seed,
+        "train.bn": asked.bn,
         "data.workers": asked.workers,
         "train.on_collapse": asked.on_collapse,
     }
@@ -111,20 +112,22 @@ def _has_gpu() -> bool:
 
 def inspect_images(asked: Namespace) -> int:
     """``stopgrad inspect``."""
-    check("images", {}, asked.images)
+    recipe = recipe_name(method=asked.method)
+    check(recipe, {}, asked.images)
     from stopgrad.images.inspect import describe, inspect
 
     splits = _splits(asked)
     found = inspect(splits)
     print("\n".join(describe(found, splits.train.skipped)))
-    chosen = choose(found, asked.images, _has_gpu)
-    print("\nstopgrad pretrain would choose:")
+    chosen = choose(found, asked.images, _has_gpu, IMAGES[recipe])
+    wish = f" --method {asked.method}" if asked.method else ""
+    print(f"\nstopgrad pretrain{wish} would choose:")
     for reason in chosen.reasons.values():
         print(f"  {reason}")
     from stopgrad.estimate import estimate
 
     print("\n".join(f"  {line}" for line in estimate(chosen.run, found.images)))
-    print(f"next: stopgrad pretrain {asked.images}")
+    print(f"next: stopgrad pretrain {asked.images}{wish}")
     return DONE
 
 
@@ -188,17 +191,18 @@ def export(asked: Namespace) -> int:
 
 def recipes(asked: Namespace) -> int:
     """``stopgrad recipes``."""
-    rows = [[name, (make.__doc__ or "").strip().splitlines()[0]] for name, make in RECIPES.items()]
-    rows.insert(0, ["images", "SimSiam fitted to your own images: every choice made from what the preflight finds, and said."])
-    width = max(len(name) for name, _ in rows)
-    print("\n".join(f"{name.ljust(width)}  {line}" for name, line in rows))
+    names = [*IMAGES, *RECIPES]
+    width = max(map(len, names))
+    for method in METHODS:
+        print("\n".join(f"{name.ljust(width)}  {summary(name)}" for name in names if method_of(name) == method))
     return DONE
 
 
 def methods(asked: Namespace) -> int:
     """``stopgrad methods``."""
+    width = max(map(len, METHODS))
     for name, settings in METHODS.items():
-        print(f"{name}  {(settings.__doc__ or '').strip().splitlines()[0]}")
+        print(f"{name.ljust(width)}  {(settings.__doc__ or '').strip().splitlines()[0]}")
     return DONE
 
 
@@ -215,11 +219,11 @@ def show(asked: Namespace) -> int:
 
 
 def _recipe(name: str) -> Run:
-    if name == "images":
-        raise UserError("show images: this recipe depends on your images; stopgrad inspect IMAGES shows what it chooses")
-    if name not in RECIPES:
-        raise UserError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
-    return RECIPES[name]()
+    known = recipe_name(name)
+    if known in IMAGES:
+        method = "" if known == "images" else f" --method {IMAGES[known]}"
+        raise UserError(f"show {name}: this recipe depends on your images; stopgrad inspect IMAGES{method} shows what it chooses")
+    return RECIPES[known]()
 
 
 def demo(asked: Namespace) -> int:

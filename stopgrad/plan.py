@@ -1,18 +1,18 @@
 """From what was asked to a complete run: recipe, overrides, and what a run directory already holds. Imports no torch."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stopgrad.config import RESNETS, Found, Run, differences, problems, set_value
+from stopgrad.config import METHODS, RESNETS, Found, Run, differences, problems, set_value
 from stopgrad.errors import UserError
 from stopgrad.images.bad import listed
 from stopgrad.images.place import BUNDLED, existing
-from stopgrad.recipes import RECIPES
-from stopgrad.recipes.images import Chosen, Machine, images
+from stopgrad.recipes import IMAGES, RECIPES, method_of
+from stopgrad.recipes.images import Chosen, Machine, images, name_of
 from stopgrad.runs import RunDirectory
 
 if TYPE_CHECKING:
@@ -45,15 +45,16 @@ def plan(splits: "Splits", source: str, recipe: str, out: Path, overrides: Mappi
 
     Raises UserError for an unknown recipe or field, a contradiction, or a request that differs from the run in ``out``.
     """
+    recipe = recipe_name(recipe)
     check(recipe, overrides)
     directory = RunDirectory(out)
     if directory.exists():
         return _resumed(directory, splits, source, recipe, overrides)
     reasons: dict[str, str] = {}
-    if recipe == "images":
+    if recipe in IMAGES:
         from stopgrad.images.inspect import inspect  # numpy and Pillow: not before the words are known to be right
 
-        chosen = choose(inspect(splits, duplicates=False), source, has_gpu)
+        chosen = choose(inspect(splits, duplicates=False), source, has_gpu, IMAGES[recipe])
         base, reasons = chosen.run, chosen.reasons
     else:
         base = RECIPES[recipe]()
@@ -62,23 +63,47 @@ def plan(splits: "Splits", source: str, recipe: str, out: Path, overrides: Mappi
     return Plan(overridden(_plain_net(base, overrides), overrides), directory, said, resumes=False, finished=False)
 
 
+def recipe_name(recipe: str | None = None, method: str | None = None) -> str:
+    """Return the name of the recipe that is meant: the one named, or the method's for one's own images, or SimSiam's.
+
+    Raises UserError when there is no such recipe or method, or when the two are of different methods.
+    """
+    if method is not None and method not in METHODS:
+        raise UserError(f"--method: no method {method!r}; {_meant(method, METHODS)}there are {', '.join(METHODS)}")
+    if recipe is None:
+        return name_of(method or "simsiam")
+    name = {f"{m}/images": name for name, m in IMAGES.items()}.get(recipe, recipe)  # simsiam/images is images
+    if name not in IMAGES and name not in RECIPES:
+        raise UserError(f"no recipe {recipe!r}; {_meant(recipe, [*IMAGES, *RECIPES])}'stopgrad recipes' lists them")
+    if method not in (None, method_of(name)):
+        raise UserError(f"--recipe {recipe} is of {method_of(name)}, not of {method}: leave one of the two out, or take --recipe {method}/images")
+    return name
+
+
+def _meant(word: str, names: Iterable[str]) -> str:
+    close = get_close_matches(word, list(names), n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
+
+
 def check(recipe: str, overrides: Mapping[str, str], source: str | None = None) -> None:
-    """Raise UserError for what is wrong whatever the images are: the recipe's name, a field, a value, a path that is not there."""
-    if recipe != "images" and recipe not in RECIPES:
-        close = get_close_matches(recipe, [*RECIPES, "images"], n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise UserError(f"--recipe: no recipe {recipe!r}; {hint}There are: images, {', '.join(RECIPES)}")
+    """Raise UserError for what is wrong whatever the images are: a field, a value, a path that is not there. ``recipe`` is one that exists."""
     if source is not None and source != BUNDLED:
         existing(source)
     for path, text in overrides.items():
-        set_value(RECIPES.get(recipe, RECIPES["simsiam/imagenet"])(), path, text)
+        set_value(_like(recipe), path, text)
 
 
-def choose(found: Found, source: str, has_gpu: Callable[[], bool]) -> Chosen:
-    """Return what the images recipe makes of ``found`` on this machine. Raises UserError when there is nothing to train on."""
+def _like(recipe: str) -> Run:
+    """Return a run with the fields that ``recipe`` will have: of one for one's own images, the method's first."""
+    alike = (name for name in RECIPES if name.startswith(f"{IMAGES[recipe]}/")) if recipe in IMAGES else iter([recipe])
+    return RECIPES[next(alike)]()
+
+
+def choose(found: Found, source: str, has_gpu: Callable[[], bool], method: str = "simsiam") -> Chosen:
+    """Return what the method's images recipe makes of ``found`` on this machine. Raises UserError when there is nothing to train on."""
     if not found.images:
         raise UserError(f"{source}: no usable image; set aside: {listed(found.bad)}")
-    return images(replace(found, source=source), Machine(gpu=has_gpu(), cores=os.cpu_count() or 1))
+    return images(replace(found, source=source), Machine(gpu=has_gpu(), cores=os.cpu_count() or 1), method)
 
 
 def _plain_net(run: Run, overrides: Mapping[str, str]) -> Run:

@@ -68,7 +68,8 @@ class Progress:
         done, began_step = now - self._began[0], self._began[1]
         left = done / max(step - began_step, 1) * (steps - step)
         parts = [f"step {step}/{steps}", f"epoch {step * r['epoch'] / r['step']:.1f}", f"loss {r['loss']:+.3f}", f"lr {r['lr']:.4f}"]
-        parts += [f"std {r['std']:.2f} (healthy 1, collapsed 0)"]
+        parts += [f"std {r['std']:.2f} (healthy 1, collapsed 0)"] if "std" in r else []
+        parts += [f"accuracy {r['accuracy']:.0%}"] if "accuracy" in r else []
         parts += [f"rank {self._rank:.0f}"] if self._rank is not None else []
         parts += [f"kNN {self._knn:.1%}"] if self._knn is not None else []
         parts += [f"{r['images_per_second']:.0f} img/s", f"waiting {r['waiting']:.0%}", f"{duration(left)} left"]

@@ -140,6 +140,14 @@ def test_a_run_starts_from_another(run: Path, photos: Path, tmp_path: Path) -> N
         stopgrad.pretrain(photos, tmp_path / "other", settings=settings | {"net.backbone": "resnet18"}, device="cpu")
 
 
+def test_a_method_by_name(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "byol"
+    stopgrad.pretrain(photos, out, method="byol", settings=SMALL | {"train.epochs": 1}, device="cpu")
+    assert RunDirectory(out).read_config().recipe == "byol/images"
+    with pytest.raises(UserError, match="is of simclr, not of byol"):
+        stopgrad.pretrain(photos, out, method="byol", recipe="simclr/images", device="cpu")
+
+
 def test_no_labels_no_judging(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "unlabelled"
     stopgrad.pretrain(photos, out, labels="none", settings=SMALL | {"train.epochs": 1}, device="cpu")

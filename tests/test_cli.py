@@ -10,6 +10,10 @@ import pytest
 from PIL import Image
 
 from stopgrad.cli import main, parser
+from stopgrad.config import METHODS
+from stopgrad.plan import recipe_name
+from stopgrad.recipes import IMAGES, RECIPES, method_of
+from stopgrad.runs import RunDirectory
 
 VERBS = ["demo", "inspect", "pretrain", "evaluate", "report", "embed", "export", "recipes", "methods", "show"]
 
@@ -45,6 +49,15 @@ def test_every_command_has_help_with_an_example(verb: str, capsys: pytest.Captur
         (["export", "x", "--to", "tim"], "did you mean timm?"),
         (["pretrain"], "required: IMAGES"),
         (["show", "simsiam/cifar"], "no recipe 'simsiam/cifar'"),
+        (["show", "byol/images"], "stopgrad inspect IMAGES --method byol"),
+        (["pretrain", ".", "--method", "byo"], "no method 'byo'; did you mean 'byol'?"),
+        (["inspect", ".", "--method", "byo"], "did you mean 'byol'?"),
+        (["pretrain", ".", "--recipe", "byol/imagnet"], "did you mean 'byol/imagenet'?"),
+        (["pretrain", ".", "--method", "byol", "--recipe", "simclr/cifar10"], "--recipe simclr/cifar10 is of simclr, not of byol"),
+        (["pretrain", ".", "--method", "byol", "--recipe", "images"], "take --recipe byol/images"),
+        (["pretrain", ".", "--method", "byol", "--set", "method.momentun=1"], "did you mean 'momentum'?"),
+        (["pretrain", ".", "--recipe", "moco/cifar10", "--set", "method.prototypes=9"], "no field 'prototypes'; the fields here: projector"),
+        (["pretrain", ".", "--bn", "splitt"], "did you mean split?"),
     ],
 )
 def test_a_wrong_word_is_answered_in_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,6 +81,8 @@ MISTAKES = [
     (["pretrain", "{photos}", "--recipe", "simsiam/cifar10", "--set", "optim.lr"], 2),
     (["pretrain", "{photos}", "--recipe", "simsiam/cifar10", "--epochs", "many"], 2),
     (["pretrain", "{photos}", "--on-collapse", "explode"], 2),
+    (["pretrain", "{photos}", "--method", "byol", "--recipe", "simclr/cifar10"], 2),
+    (["pretrain", "{photos}", "--method", "swav", "--set", "method.queu=1"], 2),
     (["evaluate", "nowhere", "--protocol", "kn"], 2),
     (["export", "nowhere", "--to", "onnx"], 2),
     (["recipes"], 0),
@@ -118,6 +133,48 @@ SMALL = [
 
 def small(photos: Path, out: Path, *more: str) -> list[str]:
     return ["pretrain", str(photos), "--labels", "none", "--out", str(out), "--epochs", "2", *(w for s in SMALL for w in ("--set", s)), *more]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "method", "meant"),
+    [
+        (None, None, "images"),
+        (None, "simsiam", "images"),
+        ("simsiam/images", None, "images"),
+        ("images", "simsiam", "images"),
+        (None, "byol", "byol/images"),
+        ("byol/images", "byol", "byol/images"),
+        ("byol/imagenet-100", "byol", "byol/imagenet-100"),
+        ("demo", "simsiam", "demo"),
+    ],
+)
+def test_a_method_is_its_recipe_for_ones_own_images(recipe: str | None, method: str | None, meant: str) -> None:
+    assert recipe_name(recipe, method) == meant
+
+
+def test_recipes_are_listed_by_method(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [name for m in METHODS for name in (*IMAGES, *RECIPES) if method_of(name) == m]
+    assert lines[0].startswith("images")
+
+
+@pytest.mark.whole
+def test_a_method_is_fitted_to_the_images(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(photos), "--method", "moco"]) == 0
+    said = capsys.readouterr().out
+    assert "stopgrad pretrain --method moco would choose:" in said
+    assert "a queue of 8 keys" in said
+    assert "pretrain " + str(photos) + " --method moco" in said
+    out = tmp_path / "moco"
+    words = [w for s in SMALL if "predictor" not in s for w in ("--set", s)]
+    assert main(["pretrain", str(photos), "--method", "moco", "--bn", "local", "--epochs", "1", "--out", str(out), *words]) == 0
+    run = RunDirectory(out).read_config()
+    assert (run.recipe, run.method.name, run.train.bn) == ("moco/images", "moco", "local")
+    assert main(["pretrain", str(photos), "--recipe", "moco/images", "--bn", "local", "--epochs", "1", "--out", str(out), *words]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert main(["inspect", str(photos), "--labels", "none", "--method", "supcon"]) == 2
+    assert "supcon: needs labels" in capsys.readouterr().err
 
 
 @pytest.mark.whole

@@ -1,21 +1,11 @@
 """A run survives the trip through JSON, and every mistake is answered with the field's name."""
 
-import json
 from dataclasses import replace
 
 import pytest
 
 from stopgrad.config import Run, differences, from_json, problems, set_value, to_json
 from stopgrad.errors import UserError
-from stopgrad.recipes import RECIPES
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_recipes_survive_json_and_have_no_contradiction(name: str) -> None:
-    run = RECIPES[name]()
-    assert from_json(json.loads(json.dumps(to_json(run)))) == run
-    assert problems(run) == []
-    assert run.recipe == name
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The measures at their closed forms and reference values, and when the verdict falls."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from stopgrad.config import Run
 from stopgrad.methods import Output
 from stopgrad.monitor import Monitor, alignment, effective_rank, output_std, uniformity
 from stopgrad.monitor.verdict import LOOKS
+from tests.toys import toy_run
 
 
 def normal(n: int, d: int, seed: int = 0) -> torch.Tensor:
@@ -57,7 +59,7 @@ def output(spread: float, seed: int = 0) -> Output:
 
 
 def test_the_verdict_falls_after_a_few_looks_and_says_since_when(toy: Run) -> None:
-    monitor = Monitor(replace(toy, method=replace(toy.method, stop_gradient=False)))
+    monitor = Monitor(replace(toy, method=replace(toy.method, stop_gradient=False)))  # type: ignore[call-arg]
     for step in range(10, 10 * LOOKS + 10, 10):
         monitor.look(step, output(10.0))
     assert monitor.verdict.state == "healthy"
@@ -85,7 +87,7 @@ def test_a_dip_is_no_collapse(toy: Run) -> None:
     ],
 )
 def test_the_advice_follows_the_configuration(toy: Run, change: dict[str, object], advice: str) -> None:
-    monitor = Monitor(replace(toy, method=replace(toy.method, **change)))  # type: ignore[arg-type]
+    monitor = Monitor(replace(toy, method=replace(toy.method, **change)))
     for step in range(10, 10 * LOOKS + 10, 10):
         monitor.look(step, output(1e-4))
     assert advice in monitor.verdict.text
@@ -100,3 +102,65 @@ def test_the_state_goes_through_a_checkpoint(toy: Run) -> None:
         assert other.verdict.state == "healthy"
         other.look(step, output(1e-3))
     assert other.verdict.since_step == 10
+
+
+def watch(monitor: Monitor, output: Output, first: int, last: int) -> None:
+    """Look at one healthy spread of outputs every ten steps, whatever the loss and the accuracy."""
+    z = normal(32, 64)
+    for step in range(first, last + 1, 10):
+        monitor.look(step, output._replace(z=(z, z)))
+
+
+def at(loss: float, chance: float, accuracy: float | None = None) -> Output:
+    return Output(torch.tensor(loss), accuracy=None if accuracy is None else torch.tensor(accuracy), chance=chance)
+
+
+STUCK_RUNS = [("swav", math.log(3000), "method.epsilon=0.03"), ("simclr", math.log(2 * 256 - 1), "optim.lr=0.025")]
+
+
+@pytest.mark.parametrize(("name", "chance", "advice"), STUCK_RUNS)
+def test_a_loss_that_stays_at_chance_is_a_collapse_after_500_steps(name: str, chance: float, advice: str) -> None:
+    monitor = Monitor(toy_run(name))
+    watch(monitor, at(0.999 * chance, chance, 0.01), 10, 490)
+    assert monitor.verdict.state == "healthy"  # every healthy run begins there
+    watch(monitor, at(0.999 * chance, chance, 0.01), 500, 500)
+    assert monitor.verdict.state == "collapsed"
+    assert f"the loss ({0.999 * chance:.3f}) stays at 99.9% of what equal outputs give" in monitor.verdict.text
+    assert advice in monitor.verdict.text
+    assert monitor.verdict.since_step == 460
+
+
+@pytest.mark.parametrize("name", ["swav", "simclr"])
+def test_a_loss_that_left_chance_is_healthy(name: str) -> None:
+    monitor = Monitor(toy_run(name))
+    watch(monitor, at(0.97 * 6, 6.0, 0.01), 10, 1000)
+    assert monitor.verdict.state == "healthy"
+
+
+def test_keys_that_are_always_recognised_are_given_away() -> None:
+    """MoCo App. A.9: BN without shuffling; it needs no 500 steps to show."""
+    run = toy_run("moco", bn="sync")
+    monitor = Monitor(replace(run, method=replace(run.method, shuffle=False)))  # type: ignore[call-arg]
+    watch(monitor, at(0.5, math.log(25), 0.99), 10, 10 * LOOKS)
+    assert monitor.verdict.state == "healthy"
+    watch(monitor, at(0.01, math.log(25), 1.0), 10 * LOOKS + 10, 20 * LOOKS)
+    assert monitor.verdict.state == "collapsed"
+    assert "every key is recognised (accuracy 100.0%)" in monitor.verdict.text
+    assert "--bn split --set method.shuffle=true" in monitor.verdict.text
+
+
+@pytest.mark.parametrize("name", ["supervised", "simclr"])
+def test_full_accuracy_is_no_collapse_where_no_key_can_be_given_away(name: str) -> None:
+    monitor = Monitor(toy_run(name))
+    watch(monitor, at(0.01, math.log(3), 1.0), 10, 1000)
+    assert monitor.verdict.state == "healthy"
+
+
+def test_outputs_that_are_alike_need_no_500_steps_and_are_named_first() -> None:
+    """Both signs hold: equal outputs are the cause of a loss at chance."""
+    monitor = Monitor(toy_run("simclr"))
+    z = normal(1, 64).expand(32, 64)
+    for step in range(10, 610, 10):
+        monitor.look(step, at(3.0, 3.0)._replace(z=(z, z)))
+        assert (monitor.verdict.state == "collapsed") == (step >= 10 * LOOKS)
+    assert "the outputs of all images are nearly the same" in monitor.verdict.text

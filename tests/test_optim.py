@@ -112,3 +112,88 @@ def test_the_schedule() -> None:
     assert rates[60] == pytest.approx(0.05)
     assert rates[99] == pytest.approx(0.05 * (1 + math.cos(math.pi * 79 / 80)))
     assert lr_at(settings(lr=0.05), 512, 0, 100, 10) == pytest.approx(0.1)
+
+
+def test_the_square_root_rule() -> None:
+    """SimCLR App. B.1: 0.075·√4096 is what 0.3·4096/256 is."""
+    assert peak_lr(settings(lr=0.075, lr_rule="sqrt"), 4096) == pytest.approx(4.8)
+    assert peak_lr(settings(lr=0.3), 4096) == pytest.approx(4.8)
+    assert peak_lr(settings(lr=0.075, lr_rule="sqrt"), 1024) == pytest.approx(2.4)
+
+
+def test_the_warm_up_begins_at_a_share_of_the_peak_and_the_cosine_ends_at_one() -> None:
+    """SwAV: from 0.3 to 4.8, then down to 0.0048."""
+    cfg = settings(lr=0.3, warmup_epochs=2.0, warmup_from=0.0625, floor=0.001)
+    rates = [lr_at(cfg, 4096, s, 100, 10) for s in range(101)]
+    assert rates[0] == pytest.approx(0.3)
+    assert rates[10] == pytest.approx((0.3 + 4.8) / 2)
+    assert rates[20] == pytest.approx(4.8)
+    assert rates[60] == pytest.approx((4.8 + 0.0048) / 2)
+    assert rates[100] == pytest.approx(0.0048)
+    assert rates[20:] == sorted(rates[20:], reverse=True)
+
+
+def test_the_rate_drops_at_given_epochs() -> None:
+    cfg = settings(lr=0.5, warmup_epochs=1.0, schedule="steps", drop=0.2, drop_epochs=(3.0, 4.5))
+    rates = [lr_at(cfg, 512, s, 60, 10) for s in range(60)]
+    assert rates[5] == pytest.approx(0.5)  # half-way through the warm-up
+    assert rates[10:30] == [1.0] * 20
+    assert rates[30:45] == pytest.approx([0.2] * 15)
+    assert rates[45:] == pytest.approx([0.04] * 15)
+
+
+def test_nesterov_is_torchs() -> None:
+    ours, theirs, plain = net(), net(), net()
+    optimizer = Optimizer([Group(tuple(ours.named_parameters()))], settings(nesterov=True))
+    without = Optimizer([Group(tuple(plain.named_parameters()))], settings())
+    oracle = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-2, nesterov=True)
+    for step in range(5):
+        for model in (ours, theirs, plain):
+            backward(model, step)
+        optimizer.step(0.1, 0.1)
+        without.step(0.1, 0.1)
+        oracle.step()
+    for a, b, c in zip(ours.parameters(), theirs.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+        assert not torch.allclose(a, c, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "lars"])
+def test_a_group_may_scale_its_rate(kind: str) -> None:
+    """Ten times the rate is ten times the step, the fixed rate's as well."""
+    ones = {name: nn.Parameter(torch.ones(2, 2, dtype=torch.float64)) for name in ("plain", "scaled", "fixed")}
+    groups = [
+        Group((("plain", ones["plain"]),)),
+        Group((("scaled", ones["scaled"]),), scale=10.0),
+        Group((("fixed", ones["fixed"]),), fixed_lr=True, scale=10.0),
+    ]
+    optimizer = Optimizer(groups, settings(kind=kind))
+    for p in ones.values():
+        p.grad = torch.full_like(p, 0.3)
+    optimizer.step(0.01, 0.02)
+    step = {name: 1 - p.detach() for name, p in ones.items()}
+    torch.testing.assert_close(step["scaled"], 10 * step["plain"])
+    torch.testing.assert_close(step["fixed"], 20 * step["plain"])
+    assert step["plain"].min() > 0
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_lars_adapts_bn_and_biases_only_with_decay_bn_bias(everything: bool) -> None:
+    """Adapted, a first step has the length lr·trust·‖w‖ whatever the gradient; left alone, lr·g without decay."""
+    model = net()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.5)  # no weight at 0, whose ratio would be 1
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    optimizer = Optimizer([Group(tuple(model.named_parameters()))], settings(kind="lars", decay_bn_bias=everything))
+    backward(model, 0)
+    optimizer.step(0.5, 0.5)
+    for name, p in model.named_parameters():
+        assert p.grad is not None
+        moved = before[name] - p.detach()
+        if everything or p.ndim > 1:
+            assert float(moved.norm()) == pytest.approx(0.5 * 0.001 * float(before[name].norm()), rel=1e-9)
+            decayed = p.grad + 1e-2 * before[name]
+            torch.testing.assert_close(moved / moved.norm(), decayed / decayed.norm())
+        else:
+            torch.testing.assert_close(moved, 0.5 * p.grad)

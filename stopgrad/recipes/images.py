@@ -1,10 +1,16 @@
-"""The recipe for one's own images: every choice made from what the preflight found, and said with its reason."""
+"""The recipes for one's own images: every choice made from what the preflight found, and said with its reason.
+
+What concerns the images is chosen here; what concerns the method, by ``fitted`` in the method's module.
+"""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Literal
 
-from stopgrad.config import Data, Found, Net, Optim, Run, SimSiamConfig, Train, View
+from stopgrad.config import METHODS, Data, Found, Net, Run, Train, View
+from stopgrad.errors import UserError
+from stopgrad.recipes.fit import Fitted, Known
 
 SMALLEST_CROP = 0.2
 """Share of the image in the smallest crop (SimSiam, Sec. 3)."""
@@ -27,54 +33,45 @@ class Chosen:
     """Field of the run to what was chosen for it and why."""
 
 
-def images(found: Found, machine: Machine) -> Chosen:
-    """Return SimSiam's ImageNet recipe fitted to the images and the machine. See ``Chosen.reasons`` for what and why."""
+def images(found: Found, machine: Machine, method: str = "simsiam") -> Chosen:
+    """Return ``method``'s published setting fitted to the images and the machine. See ``Chosen.reasons`` for what and why.
+
+    Raises UserError when the method needs labels and there are none.
+    """
+    if METHODS[method].needs_labels and not found.classes:
+        raise UserError(f"{method}: needs labels, and these images have none; put every class in a folder of its own, or give a list")
     reasons: dict[str, str] = {}
     kinds = {count for count, _ in found.channels}
     channels = 3 if kinds == {1, 3} else found.channels[0][0]  # grey among colour is read as colour; else the most frequent
     size = _size(found, machine, reasons)
     net = _net(found, machine, size, reasons)
-    batch = _batch(found, machine, reasons)
-    epochs = _epochs(found, machine, reasons)
-    view = _view(size, channels, reasons)
-    short_side = _short_side(found, size, reasons)
-    small = size <= 40
+    batch = _batch(found, machine)
+    epochs = _epochs(found, machine)
+    known = Known(images=found.images, view=_view(size), batch=batch, epochs=epochs)
+    fitted: Fitted = import_module(f"stopgrad.recipes.{method}").fitted(known)
+    reasons["train.batch"] = f"batch {batch}: {fitted.about_batch}; {found.images} images give {known.steps} steps an epoch"
+    limit = "" if machine.gpu else ", what is practical without a GPU; more epochs help"
+    reasons["train.epochs"] = f"{epochs} epochs: {epochs * found.images / 1e6:.2g} million images seen{limit}"
+    reasons |= fitted.reasons
+    views = _coloured(fitted.views, channels, reasons)
+    short_side = _short_side(found, views, reasons)
     reasons["data.mean"] = f"mean and std measured on a sample of your images; {channels} channel{'s' if channels > 1 else ''}"
-    run = Run(
-        recipe="images",
-        data=Data(
-            source=found.source,
-            channels=channels,
-            mean=_rounded(found.mean, channels),
-            std=tuple(max(s, 1e-3) for s in _rounded(found.std, channels)),
-            size=size,
-            short_side=short_side,
-        ),
-        views=(view, view),
-        net=net,
-        method=SimSiamConfig(
-            projector=(2048, 2048) if small else (2048, 2048, 2048),  # App. D for small images, Sec. 3 otherwise
-            predictor_hidden=512,
-            predictor="trained",
-            predictor_fixed_lr=True,
-            stop_gradient=True,
-            projector_bn=(True, True),
-            predictor_bn=(True, False),
-            output_affine=False,
-            similarity="cosine",
-            symmetrised=True,
-        ),
-        optim=Optim(
-            kind="sgd",
-            lr=0.03 if small else 0.05,  # App. D, Sec. 3
-            momentum=0.9,
-            weight_decay=5e-4 if small else 1e-4,  # App. D, Sec. 3
-            decay_bn_bias=True,
-            warmup_epochs=0,
-        ),
-        train=Train(epochs=epochs, batch=batch, monitor_every=max(1, epochs // 100)),
+    data = Data(
+        source=found.source,
+        channels=channels,
+        mean=_rounded(found.mean, channels),
+        std=tuple(max(s, 1e-3) for s in _rounded(found.std, channels)),
+        size=size,
+        short_side=short_side,
     )
-    return Chosen(run, reasons)
+    train = Train(epochs=epochs, batch=batch, monitor_every=max(1, epochs // 100), bn=fitted.bn, bn_splits=fitted.bn_splits)
+    recipe = name_of(method)
+    return Chosen(Run(recipe=recipe, data=data, views=views, net=net, method=fitted.method, optim=fitted.optim, train=train), reasons)
+
+
+def name_of(method: str) -> str:
+    """Return the name of the recipe: ``NAME/images``, and of SimSiam's, which is meant where none is named, ``images``."""
+    return "images" if method == "simsiam" else f"{method}/images"
 
 
 def _size(found: Found, machine: Machine, reasons: dict[str, str]) -> int:
@@ -98,48 +95,45 @@ def _net(found: Found, machine: Machine, size: int, reasons: dict[str, str]) -> 
     return Net(backbone=backbone, stem=stem, width=width, zero_init_residual=stem == "imagenet")
 
 
-def _batch(found: Found, machine: Machine, reasons: dict[str, str]) -> int:
+def _batch(found: Found, machine: Machine) -> int:
     most = 512 if machine.gpu else 256
-    batch = min(most, 1 << int(math.log2(max(found.images / 8, 8))), max(2, found.images))
-    steps = max(found.images // batch, 1)
-    reasons["train.batch"] = f"batch {batch}: SimSiam is as good from 128 to 2048 (Table 2); {found.images} images give {steps} steps an epoch"
-    return batch
+    return min(most, 1 << int(math.log2(max(found.images / 8, 8))), max(2, found.images))
 
 
-def _epochs(found: Found, machine: Machine, reasons: dict[str, str]) -> int:
+def _epochs(found: Found, machine: Machine) -> int:
     seen, least, most = (40_000_000, 100, 800) if machine.gpu else (1_000_000, 20, 200)
-    epochs = min(max(round(seen / found.images), least), most)
-    limit = "" if machine.gpu else ", what is practical without a GPU; more epochs help"
-    reasons["train.epochs"] = f"{epochs} epochs: {epochs * found.images / 1e6:.2g} million images seen{limit}"
-    return epochs
+    return min(max(round(seen / found.images), least), most)
 
 
-def _view(size: int, channels: int, reasons: dict[str, str]) -> View:
-    colour = channels == 3
-    blur = 0.5 if size >= 96 else 0.0
-    if not colour:
-        reasons["views.jitter"] = "no saturation, hue or greyscale in the views: the images are not RGB"
-    if not blur:
-        reasons["views.blur"] = "no blur in the views: they are small (App. D)"
+def _view(size: int) -> View:
     return View(
         size=size,
         scale=(SMALLEST_CROP, 1.0),
         flip=0.5,
-        jitter=(0.4, 0.4, 0.4, 0.1) if colour else (0.4, 0.4, 0.0, 0.0),
+        jitter=(0.4, 0.4, 0.4, 0.1),
         jitter_p=0.8,
-        grey=0.2 if colour else 0.0,
-        blur=blur,
+        grey=0.2,
+        blur=0.5 if size >= 96 else 0.0,
     )
 
 
-def _short_side(found: Found, size: int, reasons: dict[str, str]) -> int | None:
+def _coloured(views: tuple[View, ...], channels: int, reasons: dict[str, str]) -> tuple[View, ...]:
+    """Return ``views``, without what only RGB images have where these are not; and say what they lack."""
+    jittered = any(view.jitter_p for view in views)
+    if channels != 3 and jittered:
+        reasons["views.jitter"] = "no saturation, hue or greyscale in the views: the images are not RGB"
+    if jittered and not any(view.blur for view in views):
+        reasons["views.blur"] = "no blur in the views: they are small (SimSiam, App. D)"
+    return views if channels == 3 else tuple(replace(view, jitter=(*view.jitter[:2], 0.0, 0.0), grey=0.0) for view in views)
+
+
+def _short_side(found: Found, views: tuple[View, ...], reasons: dict[str, str]) -> int | None:
     """Return the shorter side at which the smallest crop still has as many pixels as the view: more would only be thrown away."""
-    enough = math.ceil(size / math.sqrt(SMALLEST_CROP) / 32) * 32
+    enough, smallest, size = max((math.ceil(view.size / math.sqrt(view.scale[0]) / 32) * 32, view.scale[0], view.size) for view in views)
     if found.short_side[2] <= enough:
         return None
-    reasons["data.short_side"] = (
-        f"images are read at a shorter side of at most {enough}: the smallest crop, {SMALLEST_CROP:.0%} of the area, still fills a view"
-    )
+    fills = f"the smallest crop, {smallest:.0%} of the area, still fills a view of {size}"
+    reasons["data.short_side"] = f"images are read at a shorter side of at most {enough}: {fills}"
     return enough
 
 

@@ -1,6 +1,8 @@
 """SimSiam as published. Chen & He, arXiv:2011.10566 (the paper), and its official PyTorch code (the code)."""
 
-from stopgrad.config import Data, Net, Optim, Run, SimSiamConfig, Train, View
+from stopgrad.config import Net, Optim, Run, SimSiamConfig, Train, View
+from stopgrad.recipes.data import CIFAR10, IMAGENET
+from stopgrad.recipes.fit import Fitted, Known
 
 
 def imagenet() -> Run:
@@ -20,7 +22,7 @@ def imagenet() -> Run:
     )
     return Run(
         recipe="simsiam/imagenet",
-        data=Data(source="", channels=3, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), size=224, short_side=None),
+        data=IMAGENET,
         views=(view, view),
         net=Net(backbone="resnet50", zero_init_residual=True),  # the code
         method=SimSiamConfig(
@@ -63,14 +65,7 @@ def cifar10() -> Run:
     )
     return Run(
         recipe="simsiam/cifar10",
-        data=Data(
-            source="",
-            channels=3,
-            mean=(0.4914, 0.4822, 0.4465),  # of the 50,000 training images
-            std=(0.2470, 0.2435, 0.2616),
-            size=32,
-            short_side=None,
-        ),
+        data=CIFAR10,
         views=(view, view),
         net=Net(backbone="resnet18", stem="cifar", zero_init_residual=False),  # App. D: the CIFAR variant of ResNet-18
         method=SimSiamConfig(
@@ -94,4 +89,33 @@ def cifar10() -> Run:
             warmup_epochs=0,
         ),
         train=Train(epochs=800, batch=512, monitor_every=10),  # App. D
+    )
+
+
+def fitted(known: Known) -> Fitted:
+    """SimSiam fitted to your own images: every choice made from what the preflight finds, and said."""
+    return Fitted(
+        method=SimSiamConfig(
+            projector=(2048, 2048) if known.small else (2048, 2048, 2048),  # App. D for small images, Sec. 3 otherwise
+            predictor_hidden=512,
+            predictor="trained",
+            predictor_fixed_lr=True,
+            stop_gradient=True,
+            projector_bn=(True, True),
+            predictor_bn=(True, False),
+            output_affine=False,
+            similarity="cosine",
+            symmetrised=True,
+        ),
+        views=(known.view, known.view),
+        optim=Optim(
+            kind="sgd",
+            lr=0.03 if known.small else 0.05,  # App. D, Sec. 3
+            momentum=0.9,
+            weight_decay=5e-4 if known.small else 1e-4,  # App. D, Sec. 3
+            decay_bn_bias=True,
+            warmup_epochs=0,
+        ),
+        about_batch="SimSiam is as good from 128 to 2048 (Table 2)",
+        reasons={},
     )

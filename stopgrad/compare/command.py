@@ -1,0 +1,58 @@
+"""``stopgrad compare``: from what was asked to the table."""
+
+import os
+import shlex
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+from stopgrad.compare.results import as_text, lines, write
+from stopgrad.compare.rows import Row, remember, rows
+from stopgrad.compare.work import STOPPED, work
+from stopgrad.config import METHODS
+from stopgrad.errors import UserError
+from stopgrad.images.source import Splits
+
+FLAGS = {"epochs": "--epochs", "batch": "--batch", "backbone": "--backbone", "labels": "--labels", "device": "--device"}
+
+
+def compare(asked: Namespace, splits: Splits, has_gpu: Callable[[], bool]) -> int:
+    """Do what is left of the comparison, print the table and write it. Returns the exit status: that of the first row that failed."""
+    out: Path = asked.out
+    flags = {flag: str(value) for name, flag in FLAGS.items() if (value := getattr(asked, name)) is not None}
+    wanted = {"images": asked.images, "recipe": asked.recipe, "flags": flags, "set": asked.overrides}
+    if stands := remember(out, wanted):
+        raise UserError(f"{out}: holds another comparison ({stands}); choose another --out, or ask for the same (methods and seeds may be added)")
+    todo = rows(asked.images, asked.recipe, _methods(asked, splits), asked.seeds, out, flags, asked.overrides)
+    cores = os.cpu_count() or 1
+    failed = work(todo, asked.jobs or (1 if has_gpu() else cores), cores, print)
+    return _told(todo, failed, splits, out)
+
+
+def _methods(asked: Namespace, splits: Splits) -> list[str]:
+    """Return the methods to compare: those named, or all that the images allow."""
+    unlabelled = splits.train.labels is None
+    if asked.methods is None:
+        return [name for name, config in METHODS.items() if not (unlabelled and config.needs_labels)]
+    for name in asked.methods:
+        if METHODS[name].needs_labels and unlabelled:
+            raise UserError(f"--methods: {name} needs labels, and {asked.images} has none")
+    return list(dict.fromkeys(asked.methods))
+
+
+def _told(todo: list[Row], failed: dict[Row, int], splits: Splits, out: Path) -> int:
+    found = lines(todo, splits.train.classes or (), len(splits.train))
+    if found:
+        print()
+        print("\n".join(as_text(found)))
+        written = write(found, [shlex.join(("stopgrad", *words)) for row in todo for words in (row.pretrain, row.evaluate)], out)
+        print(f"written to {' and '.join(map(str, written))}. Next: stopgrad report {out}/*-0 --out {out}/report.html")
+    if not failed:
+        return 0
+    if STOPPED in failed.values():
+        print(f"{out}: stopped; the same command goes on from there")
+        return STOPPED
+    print(
+        f"{len(failed)} of {len(todo)} rows failed: {', '.join(row.out.name for row in failed)}; see {out}/NAME.log. The same command tries them again"
+    )
+    return next(iter(failed.values()))

@@ -1,0 +1,85 @@
+"""The rows of a comparison: one run a method and seed, each made by the command that a user would type."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stopgrad.runs import RunDirectory, read_lines
+
+PROTOCOLS = ("knn", "lbfgs")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method at a seed."""
+
+    method: str
+    seed: int
+    out: Path
+    """Its run directory."""
+    pretrain: tuple[str, ...]
+    """Words after ``stopgrad`` that train it."""
+
+    @property
+    def evaluate(self) -> tuple[str, ...]:
+        """Words after ``stopgrad`` that judge it."""
+        return ("evaluate", str(self.out), "--protocol", *PROTOCOLS)
+
+    def trained(self) -> bool:
+        """Whether its schedule is finished."""
+        return RunDirectory(self.out).status().get("state") == "finished"
+
+    def scores(self) -> dict[tuple[str, str], float]:
+        """Return top-1 by (features, protocol), of what was judged."""
+        return {(r["features"], r["protocol"]): float(r["top1"]) for r in read_lines(RunDirectory(self.out).evaluations)}
+
+    def judged(self) -> bool:
+        """Whether every protocol has judged its backbone."""
+        return {("backbone", p) for p in PROTOCOLS} <= self.scores().keys()
+
+    def commands(self) -> list[tuple[str, ...]]:
+        """Return what is still to be done."""
+        return ([] if self.trained() else [self.pretrain]) + ([] if self.judged() else [self.evaluate])
+
+
+def rows(images: str, recipe: str, methods: Sequence[str], seeds: int, out: Path, flags: Mapping[str, str], overrides: Sequence[str]) -> list[Row]:
+    """Return a row a seed and method, seeds outermost: a table of one seed stands first. ``flags``: option of pretrain to its value."""
+    shared = [word for flag, value in flags.items() for word in (flag, value)] + [word for pair in overrides for word in ("--set", pair)]
+    found = []
+    for seed in range(seeds):
+        for method in methods:
+            directory = out / f"{method}-{seed}"
+            words = ("pretrain", images, "--recipe", recipe, "--method", method, "--seed", str(seed), "--out", str(directory), *shared)
+            found.append(Row(method, seed, directory, words))
+    return found
+
+
+def executable(words: Sequence[str]) -> list[str]:
+    """Return the command line of ``stopgrad`` with ``words``, by this interpreter."""
+    return [sys.executable, "-m", "stopgrad", *words]
+
+
+def verdict(row: Row) -> str:
+    """Return how the row's training ended, in a word, and what the monitor said of it."""
+    status: dict[str, Any] = RunDirectory(row.out).status()
+    return str(status.get("verdict", {}).get("state", "not begun"))
+
+
+def last_words(log: Path) -> str:
+    """Return the last line that a row's command wrote."""
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return lines[-1] if lines else "said nothing"
+
+
+def remember(out: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
+    """Write what is compared to comparison.json; return what stands there when it is something else."""
+    path = out / "comparison.json"
+    if path.exists():
+        stands: dict[str, Any] = json.loads(path.read_text())
+        return None if stands == asked else stands
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(asked, indent=2) + "\n")
+    return None
