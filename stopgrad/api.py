@@ -19,7 +19,8 @@ from stopgrad.heap import keep_heap
 from stopgrad.images.bad import Bad, listed
 from stopgrad.images.holdout import Subset, with_held_out
 from stopgrad.images.sources import LabelRule, Source, Splits, open_splits
-from stopgrad.judging import baselines, evaluate_run, knn_probe, naming, preparation
+from stopgrad.inside import with_head
+from stopgrad.judging import Kind, baselines, evaluate_run, knn_probe, naming, preparation
 from stopgrad.loader import Order, Supply, open_supply
 from stopgrad.methods import Task, initial_backbone, initialise
 from stopgrad.monitor import Listeners, Verdict
@@ -173,23 +174,27 @@ def evaluate(
     *,
     data: Images | None = None,
     labels: LabelRule = "auto",
+    features: Sequence[Kind] = ("pixels", "random", "backbone"),
+    head: int = 0,
     device: str = "auto",
     backbone: nn.Module | None = None,
     tell: Callable[[str], None] = _quiet,
 ) -> list[dict[str, Any]]:
     """Judge a finished run's backbone, raw pixels and the same backbone at random initialisation; append the records to the run and return them.
 
-    ``data``: labelled images, where not the run's own; ``backbone``: a fresh module, of a run on a module of your own. Raises UserError
-    without labels or without a finished backbone.
+    ``data``: labelled images, where not the run's own; ``features``: which of the three; ``head``: take the backbone's after so many layers
+    of the projector; ``backbone``: a fresh module, of a run on a module of your own. Raises UserError without labels or a finished backbone.
     """
     directory, on = RunDirectory(Path(run)), pick_device(device)
     settled = directory.read_config()
     kinds = baselines(settled) if backbone is None else baselines(settled, wrap(copy.deepcopy(backbone), settled.data.channels, settled.data.size))
     trained = load(backbone_file(directory.path), backbone)
-    kinds["backbone"] = trained.backbone.eval()
+    kinds["backbone"] = (with_head(directory.path, head) if head else trained.backbone).eval()
+    kinds = {kind: module for kind, module in kinds.items() if kind in features}
     splits = open_images(data if data is not None else settled.data.source, labels if data is not None else settled.data.labels)
     records = []
     for record in evaluate_run(settled, kinds, splits, protocols, int(trained.extra["step"]), on, tell):
+        record |= {"head": head} if head and record["features"] == "backbone" else {}
         append_line(directory.evaluations, record)
         records.append(record)
     return records
@@ -239,8 +244,13 @@ def write_report(runs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[
     return write_page(folders, Path(out) if out is not None else RunDirectory(folders[0]).report, thumbnails())
 
 
-def load_backbone(run: str | os.PathLike[str], into: nn.Module | None = None) -> Backbone:
-    """Return the trained backbone of a run directory or a backbone file, in evaluation mode; ``into``: a fresh module of your own kind."""
+def load_backbone(run: str | os.PathLike[str], into: nn.Module | None = None, *, head: int = 0) -> Backbone:
+    """Return the trained backbone of a run directory or a backbone file, in evaluation mode; ``into``: a fresh module of your own kind.
+
+    ``head``: with so many layers of the projector, to fine-tune from inside the head (SimCLRv2); of a run directory only.
+    """
+    if head:
+        return with_head(Path(run), head).eval()
     return load(backbone_file(Path(run)), into).backbone.eval()
 
 

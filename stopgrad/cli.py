@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from stopgrad import __version__
+from stopgrad.config import METHODS
 from stopgrad.errors import Lost, UserError
 from stopgrad.world import world
 
@@ -73,6 +74,11 @@ def parser() -> argparse.ArgumentParser:
     _add_training(p)
     p = verb("evaluate", "judge a run's backbone beside raw pixels and random initialisation", "stopgrad evaluate runs/photos --protocol knn lbfgs")
     _add_evaluation(p)
+    p = verb(
+        "compare", "train several methods alike, judge them, print one table; resumable row by row", "stopgrad compare photos --epochs 50 --seeds 3"
+    )
+    _add_images(p)
+    _add_comparison(p)
     p = verb("report", "one self-contained HTML page from one or more runs", "stopgrad report runs/photos")
     p.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run directories; several are shown side by side")
     p.add_argument("--out", type=Path, help="the page (default: report.html in the first run)")
@@ -117,9 +123,29 @@ def _add_evaluation(p: argparse.ArgumentParser) -> None:
     p.add_argument("--protocol", nargs="+", choices=names, default=usual, help="how (default: knn lbfgs); linear is the papers' SGD/LARS")
     p.add_argument("--data", metavar="IMAGES", help="labelled images; default: those of the run")
     p.add_argument("--labels", choices=("auto", "folders"), default="auto", help="where the labels of --data come from (default: %(default)s)")
+    kinds = ("pixels", "random", "backbone")
+    p.add_argument("--features", nargs="+", choices=kinds, default=kinds, help="what is judged (default: all three)")
+    p.add_argument(
+        "--head", type=int, default=0, metavar="LAYERS", help="judge features from inside the head: after this many layers of the projector"
+    )
     p.add_argument("--settings", choices=("simsiam", "moco", "simclr"), default="simsiam", help="whose linear protocol (default: %(default)s)")
     p.add_argument("--k", type=int, default=200, help="kNN: neighbours (default: %(default)s, at most a fifth of the images)")
     p.add_argument("--temperature", type=float, default=0.1, help="kNN: temperature (default: %(default)s)")
+    _add_device(p)
+
+
+def _add_comparison(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--methods", nargs="+", choices=tuple(METHODS), help="which (default: all that the images allow; see 'stopgrad methods')")
+    p.add_argument(
+        "--recipe", default="images", help="whose data, view, backbone and length all share (default: %(default)s, chosen for your images)"
+    )
+    p.add_argument("--seeds", type=int, default=1, help="runs of each method (default: %(default)s)")
+    p.add_argument("--jobs", type=int, help="runs at a time (default: one a core; one on a GPU)")
+    p.add_argument("--out", type=Path, default=Path("runs/comparison"), help="folder of the runs and the table (default: %(default)s)")
+    p.add_argument("--epochs", help="passes over the images")
+    p.add_argument("--batch", help="images a step")
+    p.add_argument("--backbone", help="resnet10..152, any torchvision or timm classification network")
+    p.add_argument("--set", dest="overrides", metavar="PATH=VALUE", action="append", default=[], help="any setting that all methods have")
     _add_device(p)
 
 

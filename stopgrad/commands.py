@@ -144,10 +144,20 @@ def evaluate(asked: Namespace) -> int:
         "linear": LINEAR[asked.settings],
     }
     protocols = [settings[name] for name in asked.protocol]
-    records = judge(asked.run_directory, protocols, data=asked.data, labels=asked.labels, device=asked.device, tell=print)
+    where = {"data": asked.data, "labels": asked.labels, "device": asked.device}
+    records = judge(asked.run_directory, protocols, features=asked.features, head=asked.head, tell=print, **where)
     print("\n".join(results(records)))
     print(f"written to {asked.run_directory / 'evaluations.jsonl'}. Next: stopgrad report {asked.run_directory}")
     return DONE
+
+
+def compare(asked: Namespace) -> int:
+    """``stopgrad compare``."""
+    check(recipe_name(asked.recipe), {}, asked.images)
+    splits = _splits(asked)
+    from stopgrad.compare.command import compare as carry_out
+
+    return carry_out(asked, splits, _has_gpu)
 
 
 FEATURES = {"pixels": "raw pixels", "random": "random initialisation", "backbone": "trained backbone"}
@@ -234,6 +244,7 @@ def demo(asked: Namespace) -> int:
 
 
 COMMANDS: dict[str, Callable[[Namespace], int]] = {
+    "compare": compare,
     "demo": demo,
     "embed": embed,
     "evaluate": evaluate,

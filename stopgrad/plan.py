@@ -12,7 +12,7 @@ from stopgrad.errors import UserError
 from stopgrad.images.bad import listed
 from stopgrad.images.place import BUNDLED, existing
 from stopgrad.recipes import IMAGES, RECIPES, method_of
-from stopgrad.recipes.images import Chosen, Machine, images, name_of
+from stopgrad.recipes.images import Chosen, Machine, images, name_of, with_method
 from stopgrad.runs import RunDirectory
 
 if TYPE_CHECKING:
@@ -50,24 +50,40 @@ def plan(splits: "Splits", source: str, recipe: str, out: Path, overrides: Mappi
     directory = RunDirectory(out)
     if directory.exists():
         return _resumed(directory, splits, source, recipe, overrides)
-    reasons: dict[str, str] = {}
+    chosen = _base(recipe, splits, source, overrides, has_gpu)
+    said = tuple(line for path, line in chosen.reasons.items() if path not in overrides)
+    return Plan(overridden(_plain_net(chosen.run, overrides), overrides), directory, said, resumes=False, finished=False)
+
+
+def _base(recipe: str, splits: "Splits", source: str, overrides: Mapping[str, str], has_gpu: Callable[[], bool]) -> Chosen:
+    """Return what the recipe says before overrides; what depends on the length and the batch knows those that are asked for."""
+    epochs, batch = (_asked(overrides, path) for path in ("train.epochs", "train.batch"))
     if recipe in IMAGES:
         from stopgrad.images.inspect import inspect  # numpy and Pillow: not before the words are known to be right
 
-        chosen = choose(inspect(splits, duplicates=False), source, has_gpu, IMAGES[recipe])
-        base, reasons = chosen.run, chosen.reasons
-    else:
-        base = RECIPES[recipe]()
-        base = replace(base, data=replace(base.data, source=source))
-    said = tuple(line for path, line in reasons.items() if path not in overrides)
-    return Plan(overridden(_plain_net(base, overrides), overrides), directory, said, resumes=False, finished=False)
+        return choose(inspect(splits, duplicates=False), source, has_gpu, IMAGES[recipe], epochs, batch)
+    name, _, method = recipe.partition("+")
+    run = RECIPES[name]()
+    run = replace(run, data=replace(run.data, source=source))
+    if not method:
+        return Chosen(run, {})
+    train = replace(run.train, epochs=epochs or run.train.epochs, batch=batch or run.train.batch)
+    return with_method(replace(run, train=train), len(splits.train), method)
+
+
+def _asked(overrides: Mapping[str, str], path: str) -> int | None:
+    """Return the number asked for at ``path``, which has been checked to be one; None where it is not asked for, or senseless."""
+    return int(overrides[path]) if int(overrides.get(path, 0)) > 0 else None
 
 
 def recipe_name(recipe: str | None = None, method: str | None = None) -> str:
     """Return the name of the recipe that is meant: the one named, or the method's for one's own images, or SimSiam's.
 
-    Raises UserError when there is no such recipe or method, or when the two are of different methods.
+    A recipe with a method that is not its own is RECIPE+METHOD: the recipe's data, view, backbone and length with the method's own settings.
+    Raises UserError when there is no such recipe or method.
     """
+    if recipe is not None and "+" in recipe:
+        recipe, _, method = recipe.partition("+")
     if method is not None and method not in METHODS:
         raise UserError(f"--method: no method {method!r}; {_meant(method, METHODS)}there are {', '.join(METHODS)}")
     if recipe is None:
@@ -75,9 +91,9 @@ def recipe_name(recipe: str | None = None, method: str | None = None) -> str:
     name = {f"{m}/images": name for name, m in IMAGES.items()}.get(recipe, recipe)  # simsiam/images is images
     if name not in IMAGES and name not in RECIPES:
         raise UserError(f"no recipe {recipe!r}; {_meant(recipe, [*IMAGES, *RECIPES])}'stopgrad recipes' lists them")
-    if method not in (None, method_of(name)):
-        raise UserError(f"--recipe {recipe} is of {method_of(name)}, not of {method}: leave one of the two out, or take --recipe {method}/images")
-    return name
+    if method in (None, method_of(name)):
+        return name
+    return name_of(method) if name in IMAGES else f"{name}+{method}"
 
 
 def _meant(word: str, names: Iterable[str]) -> str:
@@ -95,15 +111,19 @@ def check(recipe: str, overrides: Mapping[str, str], source: str | None = None) 
 
 def _like(recipe: str) -> Run:
     """Return a run with the fields that ``recipe`` will have: of one for one's own images, the method's first."""
-    alike = (name for name in RECIPES if name.startswith(f"{IMAGES[recipe]}/")) if recipe in IMAGES else iter([recipe])
-    return RECIPES[next(alike)]()
+    if recipe in RECIPES:
+        return RECIPES[recipe]()
+    method = IMAGES[recipe] if recipe in IMAGES else recipe.partition("+")[2]
+    return next(make for name, make in RECIPES.items() if name.startswith(f"{method}/"))()
 
 
-def choose(found: Found, source: str, has_gpu: Callable[[], bool], method: str = "simsiam") -> Chosen:
+def choose(
+    found: Found, source: str, has_gpu: Callable[[], bool], method: str = "simsiam", epochs: int | None = None, batch: int | None = None
+) -> Chosen:
     """Return what the method's images recipe makes of ``found`` on this machine. Raises UserError when there is nothing to train on."""
     if not found.images:
         raise UserError(f"{source}: no usable image; set aside: {listed(found.bad)}")
-    return images(replace(found, source=source), Machine(gpu=has_gpu(), cores=os.cpu_count() or 1), method)
+    return images(replace(found, source=source), Machine(gpu=has_gpu(), cores=os.cpu_count() or 1), method, epochs, batch)
 
 
 def _plain_net(run: Run, overrides: Mapping[str, str]) -> Run:

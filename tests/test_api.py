@@ -144,8 +144,9 @@ def test_a_method_by_name(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "byol"
     stopgrad.pretrain(photos, out, method="byol", settings=SMALL | {"train.epochs": 1}, device="cpu")
     assert RunDirectory(out).read_config().recipe == "byol/images"
-    with pytest.raises(UserError, match="is of simclr, not of byol"):
-        stopgrad.pretrain(photos, out, method="byol", recipe="simclr/images", device="cpu")
+    stopgrad.pretrain(photos, tmp_path / "alike", method="byol", recipe="demo", settings=SMALL | {"train.epochs": 1}, device="cpu")
+    run = RunDirectory(tmp_path / "alike").read_config()
+    assert (run.recipe, run.method.name, run.data.channels, run.views[0].flip) == ("demo+byol", "byol", 1, 0.0)  # the demo's data and view
 
 
 def test_no_labels_no_judging(photos: Path, tmp_path: Path) -> None:

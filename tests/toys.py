@@ -53,7 +53,7 @@ SWAV = SwAVConfig(
     stop_gradient=True,
     normalise_inside=False,
 )
-EM = EMConfig(projector=(16, 16), predictor_hidden=4, predictor="trained", steps=3, memory=None)
+EM = EMConfig(projector=(16, 16), predictor_hidden=4, predictor_fixed_lr=False, predictor="trained", steps=3, memory=None)
 
 METHODS: dict[str, tuple[MethodConfig, tuple[View, ...], dict[str, object]]] = {
     "simsiam": (SIMSIAM, (VIEW, VIEW), {}),

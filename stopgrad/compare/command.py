@@ -52,7 +52,6 @@ def _told(todo: list[Row], failed: dict[Row, int], splits: Splits, out: Path) ->
     if STOPPED in failed.values():
         print(f"{out}: stopped; the same command goes on from there")
         return STOPPED
-    print(
-        f"{len(failed)} of {len(todo)} rows failed: {', '.join(row.out.name for row in failed)}; see {out}/NAME.log. The same command tries them again"
-    )
+    names = ", ".join(row.out.name for row in failed)
+    print(f"{len(failed)} of {len(todo)} rows failed: {names}; see {out}/NAME.log. The same command tries them again")
     return next(iter(failed.values()))

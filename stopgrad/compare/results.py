@@ -50,10 +50,11 @@ def lines(rows: Sequence[Row], classes: tuple[str, ...], images: int) -> list[Li
     if not judged:
         return []
     none = ("", "", "", "")
-    first = judged[0].method
-    scratch = [row for row in judged if row.method == first]  # every method of a seed begins with the same backbone
-    pixels = {p: (scratch[0].scores()["pixels", p],) for p in PROTOCOLS}
-    found = [Line("pixels", none, pixels, ""), Line("scratch", none, _scores(scratch, "random"), "")]
+    scratch = [row for row in judged if row.baselines]  # every method of a seed begins with the same backbone
+    found = []
+    if scratch:
+        pixels: dict[str, tuple[float, ...]] = {p: (scratch[0].scores()["pixels", p],) for p in PROTOCOLS}
+        found = [Line("pixels", none, pixels, ""), Line("scratch", none, _scores(scratch, "random"), "")]
     for method in dict.fromkeys(row.method for row in judged):
         own = [row for row in judged if row.method == method]
         run = RunDirectory(own[0].out).read_config()

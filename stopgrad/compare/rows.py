@@ -22,11 +22,13 @@ class Row:
     """Its run directory."""
     pretrain: tuple[str, ...]
     """Words after ``stopgrad`` that train it."""
+    baselines: bool
+    """Whether raw pixels and random initialisation are judged beside it: once a seed is enough."""
 
     @property
     def evaluate(self) -> tuple[str, ...]:
         """Words after ``stopgrad`` that judge it."""
-        return ("evaluate", str(self.out), "--protocol", *PROTOCOLS)
+        return ("evaluate", str(self.out), "--protocol", *PROTOCOLS, *(() if self.baselines else ("--features", "backbone")))
 
     def trained(self) -> bool:
         """Whether its schedule is finished."""
@@ -53,7 +55,7 @@ def rows(images: str, recipe: str, methods: Sequence[str], seeds: int, out: Path
         for method in methods:
             directory = out / f"{method}-{seed}"
             words = ("pretrain", images, "--recipe", recipe, "--method", method, "--seed", str(seed), "--out", str(directory), *shared)
-            found.append(Row(method, seed, directory, words))
+            found.append(Row(method, seed, directory, words, baselines=method == methods[0]))
     return found
 
 

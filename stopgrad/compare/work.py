@@ -47,7 +47,9 @@ def work(rows: Sequence[Row], jobs: int, cores: int, tell: Callable[[str], None]
     A row that fails does not stop the others.
     """
     waiting = [row for row in rows if row.commands()]
-    done, failed, active = len(rows) - len(waiting), {}, []
+    done = len(rows) - len(waiting)
+    failed: dict[Row, int] = {}
+    active: list[Worker] = []
     if done:
         tell(f"{done} of {len(rows)} rows are done already")
     with _stop() as stopped:

@@ -66,6 +66,8 @@ class EMConfig(MethodConfig):
     """Widths of the projector's layers, the last is d, as SimSiam's."""
     predictor_hidden: int
     """Width of the predictor's hidden layer."""
+    predictor_fixed_lr: bool
+    """True: the predictor's learning rate does not decay (Table 1c)."""
     predictor: Literal["trained", "none"]
     """trained (k-step alternation, Sec. 5.2) or none (moving average, Sec. 5.3)."""
     steps: int

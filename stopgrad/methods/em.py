@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from stopgrad import distributed
 from stopgrad.config import EMConfig
-from stopgrad.methods.base import Coming, Method, Output, Task, When
+from stopgrad.methods.base import Coming, Method, Output, Task, When, apart
 from stopgrad.methods.losses import cosine
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.heads import mlp
 from stopgrad.nets.norm import unmoved_statistics
+from stopgrad.optim import Group
 
 
 class EM(Method):
@@ -66,6 +67,10 @@ class EM(Method):
             self.remember(images, (eta1 + eta2) / 2)
         loss = cosine(p1, eta1) / 2 + cosine(p2, eta2) / 2
         return Output(loss, (z1.detach(), z2.detach()), (p1.detach(), p2.detach()) if self.cfg.predictor == "trained" else ())
+
+    def param_groups(self) -> list[Group]:
+        """The predictor stands apart: its rate may stay constant (Table 1c)."""
+        return apart(self, "h.", fixed_lr=self.cfg.predictor_fixed_lr)
 
     @torch.no_grad()
     def remembered(self, images: Tensor, z: Tensor) -> Tensor:

@@ -33,9 +33,10 @@ class Chosen:
     """Field of the run to what was chosen for it and why."""
 
 
-def images(found: Found, machine: Machine, method: str = "simsiam") -> Chosen:
+def images(found: Found, machine: Machine, method: str = "simsiam", epochs: int | None = None, batch: int | None = None) -> Chosen:
     """Return ``method``'s published setting fitted to the images and the machine. See ``Chosen.reasons`` for what and why.
 
+    ``epochs`` and ``batch``: where they are asked for, and not to be chosen; what depends on them is fitted to them.
     Raises UserError when the method needs labels and there are none.
     """
     if METHODS[method].needs_labels and not found.classes:
@@ -45,8 +46,8 @@ def images(found: Found, machine: Machine, method: str = "simsiam") -> Chosen:
     channels = 3 if kinds == {1, 3} else found.channels[0][0]  # grey among colour is read as colour; else the most frequent
     size = _size(found, machine, reasons)
     net = _net(found, machine, size, reasons)
-    batch = _batch(found, machine)
-    epochs = _epochs(found, machine)
+    batch = batch or _batch(found, machine)
+    epochs = epochs or _epochs(found, machine)
     known = Known(images=found.images, view=_view(size), batch=batch, epochs=epochs)
     fitted: Fitted = import_module(f"stopgrad.recipes.{method}").fitted(known)
     reasons["train.batch"] = f"batch {batch}: {fitted.about_batch}; {found.images} images give {known.steps} steps an epoch"
@@ -67,6 +68,16 @@ def images(found: Found, machine: Machine, method: str = "simsiam") -> Chosen:
     train = Train(epochs=epochs, batch=batch, monitor_every=max(1, epochs // 100), bn=fitted.bn, bn_splits=fitted.bn_splits)
     recipe = name_of(method)
     return Chosen(Run(recipe=recipe, data=data, views=views, net=net, method=fitted.method, optim=fitted.optim, train=train), reasons)
+
+
+def with_method(run: Run, images: int, method: str) -> Chosen:
+    """Return ``run`` with its data, backbone, first view and length as they are, and all that is ``method``'s fitted to them."""
+    known = Known(images=images, view=run.views[0], batch=run.train.batch, epochs=run.train.epochs)
+    fitted: Fitted = import_module(f"stopgrad.recipes.{method}").fitted(known)
+    reasons = dict(fitted.reasons)
+    views = _coloured(fitted.views, run.data.channels, reasons)
+    train = replace(run.train, bn=fitted.bn, bn_splits=fitted.bn_splits)
+    return Chosen(replace(run, recipe=f"{run.recipe}+{method}", views=views, method=fitted.method, optim=fitted.optim, train=train), reasons)
 
 
 def name_of(method: str) -> str:

@@ -117,12 +117,13 @@ def fitted(known: Known) -> Fitted:
     """MoCo fitted to your own images."""
     large = known.images >= 100_000
     half = 1 << max(known.images // 2, 1).bit_length() - 1  # the largest power of two in it
-    queue = min(half, 65536 if large else 4096)
+    published, sets = (65536, "ImageNet") if large else (4096, "CIFAR-10")
+    queue = min(half, published)
+    few = f"at most half of the images, so that few are of the image itself; {published} on {sets}"
     momentum = 0.999 if large else 0.99
     parts = next(n for n in (8, 4, 2, 1) if known.batch % n == 0 and known.batch // n >= min(4, known.batch))
-    sets = "ImageNet" if large else "CIFAR-10"
     reasons = {
-        "method.queue": f"a queue of {queue} keys: that of {sets}, but at most half of the images, so that few keys are of the image itself",
+        "method.queue": f"a queue of {queue} keys: {few if queue < published else f'as on {sets}'}",
         "method.momentum": f"key encoder's momentum {momentum}: that of {sets}; a short training needs keys that follow",
         "train.bn": f"BN statistics over {parts} part{'s' if parts > 1 else ''} of the batch, and shuffled keys (Sec. 3.3): published with 8",
     }

@@ -112,7 +112,7 @@ def fitted(known: Known) -> Fitted:
         method=SupervisedConfig(smoothing=0.0 if known.small else 0.1),  # SupCon's code; BYOL's baseline
         views=(view,),
         optim=replace(optim, warmup_epochs=min(optim.warmup_epochs, known.epochs / 10)),
-        about_batch="cross-entropy does as well with small ones",
+        about_batch="256 (VISSL) and 1024 (SupCon's code) are published",
         reasons={
             "optim.kind": "SGD as in the official code of SupCon for CIFAR" if known.small else "SGD as in BYOL's supervised baseline",
             "views.flip": "one view, cropped and flipped only",

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from stopgrad.config import Run, SimSiamConfig
-from stopgrad.methods.simsiam import SimSiam
-from stopgrad.methods.simsiam import cosine, cross_entropy
+from stopgrad.methods.simsiam import SimSiam, cosine, cross_entropy
 from stopgrad.nets.backbones import build
 
 

@@ -19,7 +19,7 @@ LAYERS = {
     2: ("loader", "methods", "checkpoint"),
     3: ("monitor", "protocols", "recipes"),
     4: ("train", "report", "publish"),
-    5: ("plan", "judging", "thumbnails", "api", "estimate", "commands", "cli", "demo", "__main__"),
+    5: ("plan", "judging", "thumbnails", "api", "inside", "estimate", "compare", "commands", "cli", "demo", "__main__"),
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
 TORCH_FREE = (
