@@ -31,6 +31,11 @@ class MethodConfig:
         return widths[-1] if widths else None
 
     @property
+    def centred(self) -> bool:
+        """Whether BN ends the projector: outputs then have mean 0 over the batch."""
+        return False
+
+    @property
     def lowest_loss(self) -> float | None:
         """The loss when the views of every image agree fully; None where that says nothing."""
         return None

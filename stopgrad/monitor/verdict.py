@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from stopgrad.config import Run
+from stopgrad.config import MethodConfig, Run
 from stopgrad.methods import Output
 from stopgrad.monitor.measures import alignment, effective_rank, output_std, uniformity
 
@@ -18,8 +18,9 @@ LOOK_EVERY = 10
 """Steps between two looks at the outputs, however rarely records are written."""
 LOOKS = 5
 """Looks whose mean decides: 50 steps, since without the stop-gradient the std falls in leaps."""
-COLLAPSED_STD = 0.4
-"""Below this std × √d the output is called collapsing: the lowest of a healthy run measured here is 0.59, one on its way to 0 passes it for good."""
+COLLAPSED_STD, COLLAPSED_STD_UNCENTRED = 0.4, 0.1
+"""Below this std × √d the output is called collapsing: the lowest of a healthy run measured here is 0.59, one on its way to 0 passes it for good.
+The second where no BN ends the projector: outputs then share a mean, and healthy runs were seen at 0.36 (BYOL)."""
 STUCK_SHARE, STUCK_AFTER = 0.99, 500
 """A loss of this share of the one at chance, after this many steps, is called stuck: healthy runs begin there and leave within a few hundred."""
 LEAKING_ACCURACY = 0.999
@@ -41,7 +42,7 @@ class Sign:
     """A way to collapse: how far the newest looks are beyond a bar."""
 
     measure: str
-    beyond: Callable[[float], bool]
+    beyond: Callable[[float, MethodConfig], bool]
     seen: str
     """What is said of it; {value} is the newest, {loss} the loss."""
     after: int = 0
@@ -50,19 +51,19 @@ class Sign:
 
 ALIKE = Sign(
     "std",
-    lambda std: std < COLLAPSED_STD,
+    lambda std, method: std < (COLLAPSED_STD if method.centred else COLLAPSED_STD_UNCENTRED),
     "collapsed since step {since}: the outputs of all images are nearly the same "
     "(std x sqrt(d) = {value:.3f}, healthy runs are near 1), loss {loss:.3f}",
 )
 STUCK = Sign(
     "of_chance",
-    lambda share: share > STUCK_SHARE,
+    lambda share, _: share > STUCK_SHARE,
     "collapsed since step {since}: the loss ({loss:.3f}) stays at {value:.1%} of what equal outputs give: nothing is told apart",
     STUCK_AFTER,
 )
 LEAKING = Sign(
     "accuracy",
-    lambda accuracy: accuracy >= LEAKING_ACCURACY,
+    lambda accuracy, method: method.keys_in_queue and accuracy >= LEAKING_ACCURACY,
     "collapsed since step {since}: every key is recognised (accuracy {value:.1%}), which BN statistics give away; loss {loss:.3f}",
 )
 
@@ -99,10 +100,10 @@ class Monitor:
 
     def _judge(self, step: int, measured: dict[str, float]) -> None:
         self.looks = [*self.looks, {"step": step} | measured][-LOOKS:]
-        for sign in (ALIKE, STUCK, *([LEAKING] if self.run.method.keys_in_queue else [])):
+        for sign in (ALIKE, STUCK, LEAKING):
             values = [look[sign.measure] for look in self.looks if sign.measure in look]
-            if len(values) == LOOKS and step >= sign.after and sign.beyond(sum(values) / LOOKS):
-                first = next(int(look["step"]) for look in self.looks if sign.beyond(look[sign.measure]))
+            if len(values) == LOOKS and step >= sign.after and sign.beyond(sum(values) / LOOKS, self.run.method):
+                first = next(int(look["step"]) for look in self.looks if sign.beyond(look[sign.measure], self.run.method))
                 since = self.verdict.since_step if self.verdict.state == "collapsed" else first
                 said = sign.seen.format(since=since, value=values[-1], loss=measured["loss"])
                 self.verdict = Verdict("collapsed", f"{said}. {self._cause()}", since)

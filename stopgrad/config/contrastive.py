@@ -1,0 +1,102 @@
+"""Settings of the methods that push other images away: SimCLR, MoCo, SupCon."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from stopgrad.config.method import MethodConfig, heads, length, share, temperature
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimCLRConfig(MethodConfig):
+    """SimCLR, arXiv:2002.05709 (v1) and 2006.10029 (v2): every other image of the batch is a negative."""
+
+    name: ClassVar[str] = "simclr"
+    negatives: ClassVar[bool] = True
+
+    projector: tuple[int, ...]
+    """Widths of the projector's layers, the last is d: 2048, 128 in v1, three layers in v2."""
+    projector_bn: tuple[bool, bool]
+    """BN on the projector's hidden layers, and on its output (there without bias, as in the official code)."""
+    temperature: float
+    """τ of NT-Xent (Eq. 1)."""
+    predictor_hidden: int | None
+    """Width of a predictor's hidden layer: the crossing SimCLR + predictor (SimSiam Sec. 6.2); None: no predictor."""
+    stop_gradient: bool
+    """True: predictions are compared with fixed targets, the crossing SimCLR + predictor + stop-gradient (SimSiam Sec. 6.2)."""
+    memory: int
+    """Keys of earlier batches that are further negatives (SimCLRv2 Sec. 2; 65,536 there); 0: none."""
+    memory_momentum: float
+    """Momentum of the encoder that makes those keys (SimCLRv2: 0.999)."""
+
+    @property
+    def centred(self) -> bool:
+        return self.projector_bn[1]
+
+    @property
+    def slow_copy(self) -> bool:
+        return self.memory > 0
+
+    def problems(self, views: int) -> list[str]:
+        found = super().problems(views) + heads(self.projector, self.predictor_hidden or 1) + temperature(self.temperature)
+        return found + share("method.memory_momentum", self.memory_momentum) + length("method.memory", self.memory)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoCoConfig(MethodConfig):
+    """MoCo, arXiv:1911.05722 (v1) and 2003.04297 (v2): a queue of keys from a momentum encoder."""
+
+    name: ClassVar[str] = "moco"
+    negatives: ClassVar[bool] = True
+    keys_in_queue: ClassVar[bool] = True
+
+    projector: tuple[int, ...]
+    """Widths of the projector's layers, the last is d: 128 in v1, 2048, 128 in v2; no BN."""
+    temperature: float
+    """τ of Eq. 1: 0.07 in v1, 0.2 in v2."""
+    queue: int
+    """K, keys in the queue (65,536)."""
+    momentum: float
+    """m of Eq. 2: θ_k ← m·θ_k + (1 − m)·θ_q (0.999)."""
+    shuffle: bool
+    """Shuffle the keys over the BN groups (Sec. 3.3): without it, and with BN that is not synchronised, the loss is cheated."""
+    symmetric: bool
+    """True: both views are query and key in turn (SimSiam's reproduction, Table 4)."""
+
+    @property
+    def slow_copy(self) -> bool:
+        return True
+
+    def problems(self, views: int) -> list[str]:
+        found = super().problems(views) + heads(self.projector) + temperature(self.temperature)
+        return found + share("method.momentum", self.momentum) + length("method.queue", self.queue, least=1)
+
+    def suspects(self) -> list[str]:
+        remedy = "keys must be shuffled over parts of the batch with BN of their own (MoCo Sec. 3.3)"
+        return [f"{remedy}. Try: --bn split --set method.shuffle=true"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupConConfig(MethodConfig):
+    """SupCon, arXiv:2004.11362: SimCLR with labels, all views of the class are positives. Needs labels."""
+
+    name: ClassVar[str] = "supcon"
+    negatives: ClassVar[bool] = True
+    needs_labels: ClassVar[bool] = True
+
+    projector: tuple[int, ...]
+    """Widths of the projector's layers, the last is d: 2048, 128."""
+    projector_bn: tuple[bool, bool]
+    """BN on the projector's hidden layers, and on its output."""
+    temperature: float
+    """τ (0.1)."""
+    base_temperature: float
+    """The loss is multiplied by τ over this (0.07 in the official code)."""
+    form: Literal["out", "in"]
+    """out: the mean over positives outside the logarithm (Eq. 2, better); in: inside (Eq. 3)."""
+
+    @property
+    def centred(self) -> bool:
+        return self.projector_bn[1]
+
+    def problems(self, views: int) -> list[str]:
+        return super().problems(views) + heads(self.projector) + temperature(self.temperature) + temperature(self.base_temperature)
