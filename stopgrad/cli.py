@@ -145,7 +145,9 @@ def _add_comparison(p: argparse.ArgumentParser) -> None:
     p.add_argument("--epochs", help="passes over the images")
     p.add_argument("--batch", help="images a step")
     p.add_argument("--backbone", help="resnet10..152, any torchvision or timm classification network")
-    p.add_argument("--set", dest="overrides", metavar="PATH=VALUE", action="append", default=[], help="any setting that all methods have")
+    p.add_argument(
+        "--set", dest="overrides", metavar="PATH=VALUE", action="append", default=[], help="any setting; METHOD:PATH=VALUE for one method only"
+    )
     _add_device(p)
 
 

@@ -3,7 +3,7 @@
 import os
 import shlex
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stopgrad.compare.results import as_text, lines, write
@@ -19,14 +19,24 @@ FLAGS = {"epochs": "--epochs", "batch": "--batch", "backbone": "--backbone", "la
 def compare(asked: Namespace, splits: Splits, has_gpu: Callable[[], bool]) -> int:
     """Do what is left of the comparison, print the table and write it. Returns the exit status: that of the first row that failed."""
     out: Path = asked.out
+    _check(asked.overrides)
+    methods = _methods(asked, splits)
     flags = {flag: str(value) for name, flag in FLAGS.items() if (value := getattr(asked, name)) is not None}
     wanted = {"images": asked.images, "recipe": asked.recipe, "flags": flags, "set": asked.overrides}
     if stands := remember(out, wanted):
         raise UserError(f"{out}: holds another comparison ({stands}); choose another --out, or ask for the same (methods and seeds may be added)")
-    todo = rows(asked.images, asked.recipe, _methods(asked, splits), asked.seeds, out, flags, asked.overrides)
+    todo = rows(asked.images, asked.recipe, methods, asked.seeds, out, flags, asked.overrides)
     cores = os.cpu_count() or 1
     failed = work(todo, asked.jobs or (1 if has_gpu() else cores), cores, print)
     return _told(todo, failed, splits, out)
+
+
+def _check(overrides: Sequence[str]) -> None:
+    """Raise UserError for a setting of a method that there is not; the rest is checked by each row before it trains."""
+    for pair in overrides:
+        name, colon, _ = pair.partition("=")[0].partition(":")
+        if colon and name not in METHODS:
+            raise UserError(f"--set {pair}: no method {name!r}; there are {', '.join(METHODS)}")
 
 
 def _methods(asked: Namespace, splits: Splits) -> list[str]:

@@ -48,14 +48,40 @@ class Row:
 
 
 def rows(images: str, recipe: str, methods: Sequence[str], seeds: int, out: Path, flags: Mapping[str, str], overrides: Sequence[str]) -> list[Row]:
-    """Return a row a seed and method, seeds outermost: a table of one seed stands first. ``flags``: option of pretrain to its value."""
-    shared = [word for flag, value in flags.items() for word in (flag, value)] + [word for pair in overrides for word in ("--set", pair)]
+    """Return a row a seed and method, seeds outermost: a table of one seed stands first.
+
+    ``flags``: option of pretrain to its value; ``overrides``: PATH=VALUE for all, METHOD:PATH=VALUE for one.
+    """
+    shared = [word for flag, value in flags.items() for word in (flag, value)]
     found = []
     for seed in range(seeds):
         for method in methods:
             directory = out / f"{method}-{seed}"
-            words = ("pretrain", images, "--recipe", recipe, "--method", method, "--seed", str(seed), "--out", str(directory), *shared)
+            words = (
+                "pretrain",
+                images,
+                "--recipe",
+                recipe,
+                "--method",
+                method,
+                "--seed",
+                str(seed),
+                "--out",
+                str(directory),
+                *shared,
+                *_own(overrides, method),
+            )
             found.append(Row(method, seed, directory, words, baselines=method == methods[0]))
+    return found
+
+
+def _own(overrides: Sequence[str], method: str) -> list[str]:
+    """Return the words that set what concerns ``method``."""
+    found = []
+    for pair in overrides:
+        name, colon, rest = pair.partition("=")[0].partition(":")
+        if not colon or name == method:
+            found += ["--set", pair.removeprefix(f"{name}:") if colon and rest else pair]
     return found
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from stopgrad.config.method import MethodConfig, heads, length, share, temperature
+from stopgrad.config.method import MethodConfig, Sign, heads, length, share, temperature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +70,9 @@ class MoCoConfig(MethodConfig):
         found = super().problems(views) + heads(self.projector) + temperature(self.temperature)
         return found + share("method.momentum", self.momentum) + length("method.queue", self.queue, least=1)
 
-    def suspects(self) -> list[str]:
-        remedy = "keys must be shuffled over parts of the batch with BN of their own (MoCo Sec. 3.3)"
-        return [f"{remedy}. Try: --bn split --set method.shuffle=true"]
+    def suspects(self, sign: Sign) -> list[str]:
+        given = "BN statistics give the keys away, or the views are too alike: keys must be shuffled over parts of the batch (MoCo Sec. 3.3)"
+        return [f"{given}. Try: --bn split --set method.shuffle=true"] if sign == "leaking" else []
 
 
 @dataclass(frozen=True, kw_only=True)

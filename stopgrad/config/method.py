@@ -1,7 +1,10 @@
 """What the settings of every method have in common, and the checks that they share."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+Sign = Literal["alike", "stuck", "leaking"]
+"""How a collapse shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +47,11 @@ class MethodConfig:
         """Return contradictions, one line each, naming the field."""
         return [] if self.views in (None, views) else [f"views: {self.name} takes {self.views}, not {views}"]
 
-    def suspects(self) -> list[str]:
-        """Return why these settings would collapse and what to try, where that is known."""
+    def suspects(self, sign: Sign) -> list[str]:
+        """Return why these settings would show this sign of collapse and what to try, where that is known.
+
+        alike: the outputs are nearly equal; stuck: the loss stays at chance; leaking: the task is solved without looking at the image.
+        """
         return []
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from stopgrad.config.method import MethodConfig, heads, length, share, temperature
+from stopgrad.config.method import MethodConfig, Sign, heads, length, share, temperature
 
 NO_STOP_GRADIENT = "the stop-gradient is off (SimSiam Fig. 2). Try: --set method.stop_gradient=true"
 NO_BN = "probably the projector without BN (SimSiam Table 3a). Try: --set method.projector_bn=true,true"
@@ -48,7 +48,7 @@ class SimSiamConfig(MethodConfig):
     def problems(self, views: int) -> list[str]:
         return super().problems(views) + heads(self.projector, self.predictor_hidden)
 
-    def suspects(self) -> list[str]:
+    def suspects(self, sign: Sign) -> list[str]:
         found = [] if self.stop_gradient else [NO_STOP_GRADIENT]
         found += [NO_PREDICTOR] if self.predictor == "none" else []
         return found + ([] if any(self.projector_bn) else [NO_BN])
@@ -87,7 +87,7 @@ class EMConfig(MethodConfig):
         found += [] if self.steps >= 0 else [f"method.steps: 0 (an epoch) or more, not {self.steps}"]
         return found + share("method.memory", self.memory)
 
-    def suspects(self) -> list[str]:
+    def suspects(self, sign: Sign) -> list[str]:
         return [NO_PREDICTOR + " or a moving average (--set method.memory=0.8)"] if self.predictor == "none" and not self.memory else []
 
 
@@ -122,7 +122,7 @@ class BYOLConfig(MethodConfig):
             found.append("method.stop_gradient: a momentum encoder never has a gradient; take --set method.momentum=none with it")
         return found if self.predictor_lr > 0 else [*found, f"method.predictor_lr: above 0, not {self.predictor_lr}"]
 
-    def suspects(self) -> list[str]:
+    def suspects(self, sign: Sign) -> list[str]:
         found = [] if self.stop_gradient else [NO_STOP_GRADIENT]
         return found + ([] if self.predictor_hidden else ["there is no predictor (BYOL Table 5b). Try: --set method.predictor_hidden=4096"])
 
@@ -164,6 +164,6 @@ class SwAVConfig(MethodConfig):
         found += [] if self.epsilon > 0 and self.sinkhorn >= 1 else ["method.epsilon above 0 and method.sinkhorn of 1 or more"]
         return found + length("method.queue", self.queue)
 
-    def suspects(self) -> list[str]:
+    def suspects(self, sign: Sign) -> list[str]:
         remedies = "Try: --set method.epsilon=0.03, a longer --set method.freeze_epochs, weaker views"
-        return [f"the codes carry nothing, which is SwAV's collapse (its official README). {remedies}"]
+        return [] if sign != "stuck" else [f"the codes carry nothing, which is SwAV's collapse (its official README). {remedies}"]

@@ -24,7 +24,7 @@ class EM(Method):
     settings = EMConfig
     takes = ("images",)
     eta: Tensor
-    """Alternation: (k, 2, batch, d), the other view's target for both views of k batches. Memory: (images, d), 0 where none was seen."""
+    """Alternation: (k, 2 batch, d), of k batches the target of the first views and of the second. Memory: (images, d), 0 where none was seen."""
 
     def __init__(self, backbone: Backbone, cfg: EMConfig, task: Task) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class EM(Method):
         self.backbone = backbone
         self.projector = mlp((backbone.features, *cfg.projector), True, True, output_affine=False)
         self.h = mlp((d, cfg.predictor_hidden, d), True, False) if cfg.predictor == "trained" else nn.Identity()
-        self.register_buffer("eta", torch.zeros((task.images, d) if cfg.memory is not None else (self.k, 2, task.batch, d)))
+        self.register_buffer("eta", torch.zeros((task.images, d) if cfg.memory is not None else (self.k, 2 * task.batch, d)))
 
     @classmethod
     def make(cls, backbone: Backbone, cfg: EMConfig, task: Task) -> "EM":
@@ -54,14 +54,14 @@ class EM(Method):
         if self.cfg.memory is None and self.now == 0:
             with unmoved_statistics(self):
                 for j, (x1, x2) in enumerate(coming(self.k)):
-                    self.eta[j] = torch.stack([distributed.gather(self.f(x2)), distributed.gather(self.f(x1))])
+                    self.eta[j] = torch.cat([distributed.gather(self.f(x2)), distributed.gather(self.f(x1))])
 
     def forward(self, x1: Tensor, x2: Tensor, images: Tensor) -> Output:  # type: ignore[override]  # two views, as in the paper
         """Return the mean distance of both views' predictions from η (Eq. 7), as a cosine (footnote 3)."""
         z1, z2 = self.f(x1), self.f(x2)
         p1, p2 = self.h(z1), self.h(z2)
         if self.cfg.memory is None:
-            eta1, eta2 = (distributed.mine(eta) for eta in self.eta[self.now])
+            eta1, eta2 = (distributed.mine(eta) for eta in self.eta[self.now].chunk(2))
         else:
             eta1, eta2 = self.remembered(images, z2), self.remembered(images, z1)
             self.remember(images, (eta1 + eta2) / 2)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from stopgrad.config import MethodConfig, Run
+from stopgrad.config.method import Sign
 from stopgrad.methods import Output
 from stopgrad.monitor.measures import alignment, effective_rank, output_std, uniformity
 
@@ -38,9 +39,10 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Sign:
-    """A way to collapse: how far the newest looks are beyond a bar."""
+class Bar:
+    """What makes a sign: the mean of the newest looks at a measure is beyond it."""
 
+    sign: Sign
     measure: str
     beyond: Callable[[float, MethodConfig], bool]
     seen: str
@@ -49,22 +51,25 @@ class Sign:
     """Steps before it counts."""
 
 
-ALIKE = Sign(
+ALIKE = Bar(
+    "alike",
     "std",
     lambda std, method: std < (COLLAPSED_STD if method.centred else COLLAPSED_STD_UNCENTRED),
     "collapsed since step {since}: the outputs of all images are nearly the same "
     "(std x sqrt(d) = {value:.3f}, healthy runs are near 1), loss {loss:.3f}",
 )
-STUCK = Sign(
+STUCK = Bar(
+    "stuck",
     "of_chance",
     lambda share, _: share > STUCK_SHARE,
     "collapsed since step {since}: the loss ({loss:.3f}) stays at {value:.1%} of what equal outputs give: nothing is told apart",
     STUCK_AFTER,
 )
-LEAKING = Sign(
+LEAKING = Bar(
+    "leaking",
     "accuracy",
     lambda accuracy, method: method.keys_in_queue and accuracy >= LEAKING_ACCURACY,
-    "collapsed since step {since}: every key is recognised (accuracy {value:.1%}), which BN statistics give away; loss {loss:.3f}",
+    "collapsed since step {since}: every key is recognised (accuracy {value:.1%}) whatever the image shows; loss {loss:.3f}",
 )
 
 
@@ -100,19 +105,19 @@ class Monitor:
 
     def _judge(self, step: int, measured: dict[str, float]) -> None:
         self.looks = [*self.looks, {"step": step} | measured][-LOOKS:]
-        for sign in (ALIKE, STUCK, LEAKING):
-            values = [look[sign.measure] for look in self.looks if sign.measure in look]
-            if len(values) == LOOKS and step >= sign.after and sign.beyond(sum(values) / LOOKS, self.run.method):
-                first = next(int(look["step"]) for look in self.looks if sign.beyond(look[sign.measure], self.run.method))
+        for bar in (ALIKE, STUCK, LEAKING):
+            values = [look[bar.measure] for look in self.looks if bar.measure in look]
+            if len(values) == LOOKS and step >= bar.after and bar.beyond(sum(values) / LOOKS, self.run.method):
+                first = next(int(look["step"]) for look in self.looks if bar.beyond(look[bar.measure], self.run.method))
                 since = self.verdict.since_step if self.verdict.state == "collapsed" else first
-                said = sign.seen.format(since=since, value=values[-1], loss=measured["loss"])
-                self.verdict = Verdict("collapsed", f"{said}. {self._cause()}", since)
+                said = bar.seen.format(since=since, value=values[-1], loss=measured["loss"])
+                self.verdict = Verdict("collapsed", f"{said}. {self._cause(bar.sign)}", since)
                 return
         self.verdict = Verdict()
 
-    def _cause(self) -> str:
+    def _cause(self, sign: Sign) -> str:
         """Return why it probably collapsed and what to try, from what the configuration says."""
-        if suspects := self.run.method.suspects():
+        if suspects := self.run.method.suspects(sign):
             return f"Why: {suspects[0]}"
         lower = self.run.optim.lr / 4
         return f"Try: a lower rate (--set optim.lr={lower:g}), a warm-up (--set optim.warmup_epochs=10), larger crops (--set views.scale=0.3,1)"

@@ -47,7 +47,7 @@ class SplitBatchNorm(_BatchNorm):
     parts: int
 
     def _check_input_dim(self, input: Tensor) -> None:
-        assert len(input) % self.parts == 0, (input.shape, self.parts)
+        assert not self.training or len(input) % self.parts == 0, (input.shape, self.parts)
 
     def forward(self, input: Tensor) -> Tensor:
         """Return ``input`` (n, C, ...) normalised part by part; in evaluation mode, by the running statistics."""
@@ -86,10 +86,15 @@ def set_bn(module: nn.Module, train: Train, device: torch.device) -> None:
 
 
 def _replace(module: nn.Module, kind: type[_BatchNorm]) -> None:
-    """Turn every BN into ``kind``, its parameters and buffers as they are."""
+    """Turn every BN into ``kind``, its parameters and buffers as they are. Raises UserError for a BN that does more than torch's."""
     for parent in list(module.modules()):
         for name, bn in list(parent.named_children()):
-            if isinstance(bn, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+            if isinstance(bn, _BatchNorm):
+                if type(bn) not in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+                    raise UserError(
+                        f"net.backbone: has BN layers of its own kind ({type(bn).__name__}), whose statistics stopgrad cannot set; "
+                        "take --bn local, which leaves them as they are, or another backbone"
+                    )
                 new = kind(bn.num_features, eps=bn.eps, momentum=bn.momentum, affine=bn.affine, track_running_stats=bn.track_running_stats)
                 new.__dict__.update({k: v for k, v in bn.__dict__.items() if k in ("_parameters", "_buffers", "training")})
                 setattr(parent, name, new)
@@ -109,6 +114,8 @@ def running_statistics(module: nn.Module) -> list[Tensor]:
 def unmoved_statistics(module: nn.Module) -> Iterator[None]:
     """Normalise by the batch as in training, but leave the running statistics as they are."""
     saved = [b.clone() for bn in batch_norms(module) for b in bn.buffers()]
-    yield
-    for buffer, before in zip((b for bn in batch_norms(module) for b in bn.buffers()), saved, strict=True):
-        buffer.copy_(before)
+    try:
+        yield
+    finally:
+        for buffer, before in zip((b for bn in batch_norms(module) for b in bn.buffers()), saved, strict=True):
+            buffer.copy_(before)

@@ -95,8 +95,22 @@ def test_split_in_evaluation_uses_the_running_statistics() -> None:
     ours, theirs = split(oracle(FLAT)), oracle(FLAT)
     ours(data(FLAT))
     theirs.load_state_dict(ours.state_dict())
-    x = data(FLAT, 1)
+    x = data((11, 5), 1)  # as many as there are: parts are of training
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+class Activated(nn.BatchNorm2d):
+    """As timm's BatchNormAct2d: BN with its activation inside."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input).relu()
+
+
+@pytest.mark.parametrize("kind", [Activated, nn.SyncBatchNorm])
+def test_a_bn_of_its_own_kind_is_refused_and_not_made_plain(kind: type[nn.Module]) -> None:
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), kind(4))  # type: ignore[call-arg]
+    with pytest.raises(UserError, match=f"BN layers of its own kind \\({kind.__name__}\\).* --bn local"):
+        set_bn(module, SPLIT, CPU)
 
 
 def test_parts_that_do_not_divide_the_batch_are_refused() -> None:

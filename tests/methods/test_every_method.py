@@ -1,0 +1,73 @@
+"""One suite over all methods: each learns from real images, survives a kill, and hands its backbone over."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import stopgrad
+from stopgrad.config import METHODS
+from stopgrad.errors import UserError
+from stopgrad.protocols.knn import Knn
+from stopgrad.publish.export import export
+from tests.promises.test_stop_anywhere import Killed, final_state, train
+from tests.toys import TOYS, toy_run
+
+SCALED = {
+    "train.epochs": 4,
+    "train.batch": 64,
+    "net.width": 16,
+    "views.size": 14,
+    "data.size": 14,
+    "train.monitor_every": 4.0,
+    "train.on_collapse": "stop",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_it_learns_from_real_images(name: str, tmp_path: Path) -> None:
+    """Nearest neighbours in the trained features beat those at random initialisation by more than chance allows; nothing collapses."""
+    out = tmp_path / name
+    outcome = stopgrad.pretrain("bundled", out, method=name, recipe="demo", settings=SCALED, device="cpu")
+    assert outcome.state == "finished"
+    assert outcome.verdict.state == "healthy"
+    scores = {r["features"]: r for r in stopgrad.evaluate(out, (Knn(),), features=("random", "backbone"), device="cpu")}
+    assert scores["backbone"]["interval"][0] > scores["random"]["interval"][1]
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_killed_and_resumed_it_ends_the_same(name: str, tmp_path: Path) -> None:
+    run = toy_run(name, epochs=1, checkpoint_seconds=0.0)
+    train(run, tmp_path / "undisturbed")
+    with pytest.raises(Killed):
+        train(run, tmp_path / "killed", kill_at=3)
+    train(run, tmp_path / "killed")
+    assert final_state(tmp_path / "killed") == final_state(tmp_path / "undisturbed")
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("name", METHODS)
+def test_its_backbone_goes_out_and_comes_back(name: str, tmp_path: Path) -> None:
+    """Through its own file and through plain weights the outputs stay the same; from inside the head they have that layer's width."""
+    settings = {"net.width": 4, "views.size": 8, "data.size": 8, "train.epochs": 1, "train.batch": 1000, "train.precision": "fp32"}
+    head = {} if name == "supervised" else {"method.projector": (32, 16)}
+    out = tmp_path / name
+    stopgrad.pretrain("bundled", out, method=name, recipe="demo", settings=settings | head, device="cpu")
+    backbone, x = stopgrad.load_backbone(out), torch.rand(3, 1, 8, 8)
+    lines = export(out / "backbone.safetensors", "safetensors", tmp_path / "weights.safetensors")
+    plain = load_file(tmp_path / "weights.safetensors")
+    assert plain.keys() == backbone.net.state_dict().keys()
+    assert "weights.safetensors" in "\n".join(lines)
+    again = stopgrad.load_backbone(out / "backbone.safetensors")
+    again.net.load_state_dict(plain)
+    assert torch.equal(again(x), backbone(x))
+    if head:
+        inside = stopgrad.load_backbone(out, head=1)
+        assert inside(x).shape == (3, 32)
+        assert torch.equal(inside.net[0](x), backbone(x))
+        assert stopgrad.load_backbone(out, head=2)(x).shape == (3, 16)
+        assert all(p.requires_grad for p in inside.parameters())  # to be fine-tuned
+    with pytest.raises(UserError, match=f"the projector of {name} has {2 if head else 0} layers"):
+        stopgrad.load_backbone(out, head=3)
