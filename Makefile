@@ -5,13 +5,16 @@ STAMP := .venv/.installed
 TEST_STAMP := .venv/.installed-dev
 export UV_NO_PROGRESS := 1
 
-.PHONY: demo test test-slow check format bench bench-gpu golden clean
+.PHONY: demo test test-gpu test-slow check format bench bench-gpu golden clean
 
 demo: $(STAMP)
 	$(BIN)/stopgrad demo --out runs/demo
 
 test: $(TEST_STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-gpu: $(TEST_STAMP)
+	$(BIN)/python -m pytest -m gpu --timeout 1200
 
 test-slow: $(TEST_STAMP)
 	$(BIN)/python -m pytest -m slow --timeout 3600

@@ -44,7 +44,9 @@ def test_keys_that_are_given_away(tmp_path: Path) -> None:
     assert "MoCo Sec. 3.3" in verdict.text
 
 
-@pytest.mark.parametrize("change", [{"stop_gradient": False, "momentum": None}, {"predictor_hidden": None, "momentum": None}], ids=["gradient", "predictor"])
+@pytest.mark.parametrize(
+    "change", [{"stop_gradient": False, "momentum": None}, {"predictor_hidden": None, "momentum": None}], ids=["gradient", "predictor"]
+)
 def test_byol_without_a_part(change: dict[str, object], tmp_path: Path) -> None:
     """Without the stop-gradient or the predictor, and without the momentum encoder, all outputs become one."""
     run = toy_run("byol", epochs=100, batch=BATCH, on_collapse="stop")

@@ -1,0 +1,97 @@
+"""What must hold on a CUDA device: the same views, losses and neighbours as on the CPU, and runs that repeat. ``make test-gpu``."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import stopgrad
+from stopgrad.config import METHODS, View
+from stopgrad.images.pool import Pool
+from stopgrad.loader import Resident
+from stopgrad.methods import Task, initialise
+from stopgrad.monitor import Listeners
+from stopgrad.protocols.knn import Knn
+from stopgrad.protocols.lbfgs import Lbfgs
+from stopgrad.runs import RunDirectory, read_lines
+from stopgrad.train import pretrain
+from stopgrad.views.render import render
+from stopgrad.views.sample import sample, uniforms
+from tests.golden.runs import BATCH, IMAGES, images
+from tests.toys import TOYS, toy_run
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+
+CUDA = "cuda"
+STRONG = View(size=16, scale=(0.2, 1.0), flip=0.5, jitter=(0.4, 0.4, 0.4, 0.1), jitter_p=0.8, grey=0.2, blur=0.5, solarise=0.2)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+@pytest.mark.parametrize("ragged", [False, True], ids=["equal", "ragged"])
+def test_views_are_those_of_the_cpu(channels: int, depth: type[np.generic], ragged: bool) -> None:
+    rng = np.random.default_rng(0)
+    sizes = [(24 + (i % 3 if ragged else 0), 20) for i in range(48)]
+    arrays = [rng.integers(0, np.iinfo(depth).max, (channels, *size)).astype(depth) for size in sizes]  # type: ignore[type-var]
+    pool, rows = Pool.from_arrays(arrays), torch.arange(len(arrays))
+    view = STRONG if channels == 3 else replace(STRONG, jitter=(0.4, 0.4, 0.0, 0.0), grey=0.0)
+    params = sample(view, uniforms(0, 1, 0, len(arrays)), pool.heights, pool.widths)
+    here = render(pool, rows, params, (0.5,), (0.25,))
+    there = render(pool.to(torch.device(CUDA)), rows, params, (0.5,), (0.25,)).cpu()
+    torch.testing.assert_close(there, here, rtol=1e-3, atol=2e-3)
+
+
+def supply(device: str) -> Resident:
+    known = images()
+    return Resident(known.pool.to(torch.device(device)), known.keep, torch.device(device), known.labels)
+
+
+def losses(name: str, folder: Path, device: str, **train: object) -> list[float]:
+    run = toy_run(name, epochs=1, batch=BATCH, log_every=1, **train)
+    directory = RunDirectory(folder)
+    pretrain(run, initialise(run, Task(IMAGES, BATCH, 3)), supply(device), directory, torch.device(device), Listeners())
+    return [r["loss"] for r in read_lines(directory.metrics)]
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_the_first_losses_are_those_of_the_cpu(name: str, tmp_path: Path) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    here, there = losses(name, tmp_path / "cpu", "cpu"), losses(name, tmp_path / "cuda", CUDA)
+    assert there[:2] == pytest.approx(here[:2], rel=2e-3, abs=2e-3)
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_bf16_stays_finite_and_near(name: str, tmp_path: Path) -> None:
+    here, there = losses(name, tmp_path / "cpu", "cpu"), losses(name, tmp_path / "cuda", CUDA, precision="bf16")
+    assert there[0] == pytest.approx(here[0], rel=0.1, abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["simsiam", "moco", "swav-queue"])
+def test_a_deterministic_run_repeats_bit_for_bit(name: str, tmp_path: Path) -> None:
+    settings = {"train.epochs": 1, "train.batch": 500, "train.deterministic": True, "net.width": 8, "train.log_every": 1}
+    method = name.partition("-")[0]
+    for out in ("a", "b"):
+        stopgrad.pretrain("bundled", tmp_path / out, method=method, recipe="demo", settings=settings, device=CUDA)
+    digests = {hashlib.sha256((tmp_path / out / "backbone.safetensors").read_bytes()).hexdigest() for out in ("a", "b")}
+    assert len(digests) == 1
+
+
+def test_a_compiled_run_learns_and_is_judged_as_on_the_cpu(tmp_path: Path) -> None:
+    settings = {"train.epochs": 2, "train.batch": 500, "train.compile": True}
+    outcome = stopgrad.pretrain("bundled", tmp_path / "run", recipe="demo", settings=settings, device=CUDA)
+    assert outcome.state == "finished"
+    config = RunDirectory(tmp_path / "run").read_config()
+    assert config.data.residence == "device"
+    there = stopgrad.evaluate(tmp_path / "run", (Knn(), Lbfgs()), features=("backbone",), device=CUDA)
+    here = stopgrad.evaluate(tmp_path / "run", (Knn(), Lbfgs()), features=("backbone",), device="cpu")
+    for a, b in zip(there, here, strict=True):
+        assert a["top1"] == pytest.approx(b["top1"], abs=0.005)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_streamed_images_train_too(name: str, tmp_path: Path) -> None:
+    settings = {"train.epochs": 1, "train.batch": 1000, "data.residence": "stream", "net.width": 8}
+    assert stopgrad.pretrain("bundled", tmp_path / "run", method=name, recipe="demo", settings=settings, device=CUDA).state == "finished"
