@@ -22,7 +22,7 @@ from stopgrad.loader import Batch, Order
 from stopgrad.methods import Method, Task, initialise
 from stopgrad.optim import Optimizer, peak_lr
 from stopgrad.recipes import RECIPES
-from stopgrad.train import render_views, train_step
+from stopgrad.train import compile_backbones, render_views, train_step
 
 
 class _TwoViews(torch.utils.data.Dataset[list[Tensor]]):
@@ -93,7 +93,8 @@ class Ours:
         )
         self.pool = Pool.from_arrays(list(images)).to(device)
         self.method: Method = initialise(self.run, Task(len(images), batch)).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        self.forward: nn.Module = torch.compile(self.method) if compiled else self.method  # type: ignore[assignment]
+        if compiled:
+            compile_backbones(self.method)
         self.optimizer = Optimizer(self.method.param_groups(), self.run.optim)
         self.order = Order(0, len(images), batch)
         self.at = 0
@@ -108,7 +109,7 @@ class Ours:
     def step(self) -> float:
         """Make one step and return its loss."""
         rate = peak_lr(self.run.optim, self.run.train.batch)
-        return float(train_step(self.run, self.forward, self.method, self.optimizer, self.batch(), self.at, rate).loss)
+        return float(train_step(self.run, self.method, self.optimizer, self.batch(), self.at, rate).loss)
 
     def stages(self) -> dict[str, float]:
         """Make one step by its parts and return the seconds of each."""
@@ -119,7 +120,7 @@ class Ours:
 
         def forward() -> None:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.train.precision == "bf16"):
-                losses.append(self.forward(*views).loss)
+                losses.append(self.method(*views).loss)
 
         self.optimizer.zero_grad()
         found["forward"] = seconds(forward, self.device)

@@ -37,7 +37,7 @@ def estimate(run: Run, images: int) -> list[str]:
     taken = []
     for step in range(STEPS + 1):
         began = time.perf_counter()
-        float(train_step(run, method, method, optimizer, batch, step, 0.0).loss)
+        float(train_step(run, method, optimizer, batch, step, 0.0).loss)
         taken.append(time.perf_counter() - began)
     rate = run.train.batch / min(taken[1:])
     total = images // run.train.batch * run.train.batch * run.train.epochs / rate

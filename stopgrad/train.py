@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stopgrad.checkpoint import load_checkpoint, save_checkpoint
 from stopgrad.config import Run
@@ -24,6 +24,7 @@ from stopgrad.loader import Batch, Order, Supply
 from stopgrad.methods import Method, Output, When
 from stopgrad.methods.base import Views
 from stopgrad.monitor import Journal, Listeners, Verdict
+from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.norm import running_statistics, set_bn
 from stopgrad.optim import Optimizer, lr_at, peak_lr
 from stopgrad.runs import RunDirectory
@@ -61,7 +62,8 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
     optimizer = Optimizer(method.param_groups(), run.optim)
     journal = Journal(run, order, directory, supply, listeners)
     step = _resume(directory, method, optimizer, journal)
-    forward: nn.Module = torch.compile(method) if run.train.compile else method  # type: ignore[assignment]
+    if run.train.compile:
+        compile_backbones(method)
     milestone = run.train.milestone_every * order.steps_per_epoch
     saved_step, saved_at = step, time.monotonic()
 
@@ -72,7 +74,7 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
             journal.note_bad(batch)
             lr = lr_at(run.optim, run.train.batch, step, steps, order.steps_per_epoch)
             method.before_step(_when(step, steps, order), partial(_coming, run, supply, order, places, step, steps))
-            output = train_step(run, forward, method, optimizer, batch, step, lr)
+            output = train_step(run, method, optimizer, batch, step, lr)
             method.after_step(_when(step, steps, order))
             step += 1
             journal.after_step(step, lr, output, method.backbone, began)
@@ -91,7 +93,7 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
     return Outcome(state, step, steps, journal.seconds, journal.monitor.verdict)
 
 
-def train_step(run: Run, forward: nn.Module, method: Method, optimizer: Optimizer, batch: Batch, step: int, lr: float) -> Output:
+def train_step(run: Run, method: Method, optimizer: Optimizer, batch: Batch, step: int, lr: float) -> Output:
     """Make step number ``step`` (from 0): views, forward, backward, average over the processes, check, update.
 
     Returns the last part's output, with the loss of the whole batch.
@@ -101,7 +103,7 @@ def train_step(run: Run, forward: nn.Module, method: Method, optimizer: Optimize
     loss = torch.zeros((), device=batch.pool.device)
     for views, taken in zip(render_views(run, batch, step), _taken(run, method, batch), strict=True):
         with torch.autocast(batch.pool.device.type, torch.bfloat16, enabled=run.train.precision == "bf16"):
-            output: Output = forward(*views, **taken)
+            output: Output = method(*views, **taken)
         part = output.loss / run.train.accumulate
         part.backward()  # type: ignore[no-untyped-call]
         loss += part.detach()
@@ -116,6 +118,13 @@ def train_step(run: Run, forward: nn.Module, method: Method, optimizer: Optimize
     if run.train.bn != "sync":
         average_(running_statistics(method))  # each process saw its own
     return output._replace(loss=loss.fill_(mean))
+
+
+def compile_backbones(method: Method) -> None:
+    """Compile every backbone in place, slow copies too: most of the arithmetic, and nothing that talks to other processes or changes by step."""
+    for module in method.modules():
+        if isinstance(module, Backbone):
+            module.compile()
 
 
 def _taken(run: Run, method: Method, batch: Batch) -> Iterator[dict[str, Tensor]]:

@@ -122,7 +122,7 @@ class Train:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast where the device does it natively and gains from it, and says so."""
     compile: bool = False
-    """torch.compile the method's forward pass."""
+    """torch.compile the backbone."""
     deterministic: bool = False
     """GPU: only deterministic kernels (slower). The CPU path is always deterministic."""
     log_every: int = 10

@@ -11,6 +11,7 @@ from stopgrad.config import METHODS
 from stopgrad.errors import UserError
 from stopgrad.protocols.knn import Knn
 from stopgrad.publish.export import export
+from stopgrad.runs import read_lines
 from tests.promises.test_stop_anywhere import Killed, final_state, train
 from tests.toys import TOYS, toy_run
 
@@ -71,3 +72,14 @@ def test_its_backbone_goes_out_and_comes_back(name: str, tmp_path: Path) -> None
         assert all(p.requires_grad for p in inside.parameters())  # to be fine-tuned
     with pytest.raises(UserError, match=f"the projector of {name} has {2 if head else 0} layers"):
         stopgrad.load_backbone(out, head=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["simsiam", "swav", "byol"])
+def test_compiled_it_computes_the_same(name: str, tmp_path: Path) -> None:
+    plain, compiled = (toy_run(name, epochs=1, compile=compiled, log_every=1) for compiled in (False, True))
+    train(plain, tmp_path / "plain")
+    train(compiled, tmp_path / "compiled")
+    losses = [[r["loss"] for r in read_lines(tmp_path / out / "metrics.jsonl")] for out in ("plain", "compiled")]
+    assert losses[1][:2] == pytest.approx(losses[0][:2], rel=1e-4, abs=1e-5)
+    assert (tmp_path / "compiled" / "checkpoints").exists()
