@@ -13,8 +13,8 @@ from torch import nn
 
 from stopgrad.config import Run, differences, from_json, to_json
 from stopgrad.device import has_gpu, pick_device, pick_precision
-from stopgrad.distributed import everyones, together
-from stopgrad.errors import UserError
+from stopgrad.distributed import everyones, together, wait
+from stopgrad.errors import Lost, UserError
 from stopgrad.heap import keep_heap
 from stopgrad.images.bad import Bad, listed
 from stopgrad.images.holdout import Subset, with_held_out
@@ -101,10 +101,12 @@ def _carry_out(planned: Plan, splits: Splits, device: torch.device, listeners: L
     directory = planned.directory
     try:
         outcome = _train(planned, splits, device, listeners, module)
-    except (UserError, Diverged) as error:
+    except (UserError, Diverged, Lost) as error:
         if directory.exists():
             state = "diverged" if isinstance(error, Diverged) else directory.status().get("verdict", {}).get("state", "healthy")
             directory.update_status(state="failed", verdict=asdict(Verdict(state, str(error))))
+        if isinstance(error, Diverged):
+            wait()  # all see it alike; torchrun would end the first while it writes
         raise
     ended = {"state": outcome.state, "step": outcome.step, "steps": outcome.steps, "seconds": outcome.seconds}
     directory.update_status(**ended, verdict=asdict(outcome.verdict))
@@ -132,7 +134,7 @@ def _train(planned: Plan, splits: Splits, device: torch.device, listeners: Liste
     bad = len(read_lines(directory.bad_images))
     chosen = {} if planned.resumes else {"chosen": planned.reasons, "verdict": asdict(Verdict())}
     directory.update_status(state="running", images={"used": len(supply), "bad": bad}, **chosen)
-    probe = listeners.probe or knn_probe(run, splits, device)
+    probe = listeners.probe or (knn_probe(run, splits, device) if world().first else None)
     outcome = train_loop(run, method, supply, directory, device, replace(listeners, probe=probe))
     if outcome.state == "finished" and world().first:
         assert isinstance(method.backbone, Backbone)
@@ -194,7 +196,7 @@ def evaluate(
     splits = open_images(data if data is not None else settled.data.source, labels if data is not None else settled.data.labels)
     records = []
     for record in evaluate_run(settled, kinds, splits, protocols, int(trained.extra["step"]), on, tell):
-        record |= {"head": head} if head and record["features"] == "backbone" else {}
+        record |= {"features": f"head {head}"} if head and record["features"] == "backbone" else {}
         append_line(directory.evaluations, record)
         records.append(record)
     return records

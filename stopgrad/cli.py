@@ -134,13 +134,21 @@ def _add_evaluation(p: argparse.ArgumentParser) -> None:
     _add_device(p)
 
 
+def _count(text: str) -> int:
+    """Return a whole number from 1; argparse names the option when this raises."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1, not {text!r}")
+    return number
+
+
 def _add_comparison(p: argparse.ArgumentParser) -> None:
     p.add_argument("--methods", nargs="+", choices=tuple(METHODS), help="which (default: all that the images allow; see 'stopgrad methods')")
     p.add_argument(
         "--recipe", default="images", help="whose data, view, backbone and length all share (default: %(default)s, chosen for your images)"
     )
-    p.add_argument("--seeds", type=int, default=1, help="runs of each method (default: %(default)s)")
-    p.add_argument("--jobs", type=int, help="runs at a time (default: one a core; one on a GPU)")
+    p.add_argument("--seeds", type=_count, default=1, help="runs of each method (default: %(default)s)")
+    p.add_argument("--jobs", type=_count, help="runs at a time (default: one a core; one on a GPU)")
     p.add_argument("--out", type=Path, default=Path("runs/comparison"), help="folder of the runs and the table (default: %(default)s)")
     p.add_argument("--epochs", help="passes over the images")
     p.add_argument("--batch", help="images a step")

@@ -47,7 +47,10 @@ def train(planned: Plan, splits: "Splits", device: str, tensorboard: bool) -> in
     from stopgrad.train import Diverged
 
     if not world().first:
-        return _status(carry_out(planned, splits, device, Listeners()))
+        try:
+            return _status(carry_out(planned, splits, device, Listeners()))
+        except Diverged:  # the first process says so
+            return DIVERGED
     progress = Progress()
     for reason in planned.reasons:
         progress.line(f"  {reason}")
@@ -166,8 +169,10 @@ FEATURES = {"pixels": "raw pixels", "random": "random initialisation", "backbone
 def results(records: list[dict[str, object]]) -> list[str]:
     """Return the table of some evaluations: a row a kind of features, a column a protocol."""
     protocols = list(dict.fromkeys(str(r["protocol"]) for r in records))
+    inside = {str(r["features"]): f"trained, after {r['features']}" for r in records if r["features"] not in FEATURES}
+    labels = {kind: label for kind, label in (FEATURES | inside).items() if any(r["features"] == kind for r in records)}
     cells = {(r["features"], r["protocol"]): f"{float(str(r['top1'])):.1%}" for r in records}
-    return table(["top-1", *protocols], [[label, *(cells.get((kind, p), "") for p in protocols)] for kind, label in FEATURES.items()])
+    return table(["top-1", *protocols], [[label, *(cells.get((kind, p), "") for p in protocols)] for kind, label in labels.items()])
 
 
 def report(asked: Namespace) -> int:

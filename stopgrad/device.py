@@ -14,23 +14,19 @@ def has_gpu() -> bool:
 def pick_device(asked: str) -> torch.device:
     """Return the device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. Raises UserError for one that is not there."""
     if asked == "auto":
-        here = world()
-        own = here.local_rank if here.size > 1 else torch.cuda.current_device() if has_gpu() else 0
-        return _there(f"cuda:{own}") if has_gpu() else torch.device("cpu")
+        asked = "cuda" if has_gpu() else "cpu"
     try:
         device = torch.device(asked)
     except RuntimeError:
         raise UserError(f"--device: {asked!r} is none of auto, cpu, cuda, cuda:N") from None
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"--device: {asked!r} is none of auto, cpu, cuda, cuda:N")
-    return _there(asked)
-
-
-def _there(asked: str) -> torch.device:
-    device = torch.device(asked)
-    if device.type == "cuda" and (not has_gpu() or (device.index or 0) >= torch.cuda.device_count()):
-        raise UserError(f"--device: {asked} is not there ({torch.cuda.device_count()} CUDA devices are); use --device cpu")
-    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
+    if device.type == "cpu":
+        return device
+    index = device.index if device.index is not None else world().local_rank if world().size > 1 else torch.cuda.current_device() if has_gpu() else 0
+    if not has_gpu() or index >= torch.cuda.device_count():
+        raise UserError(f"--device: cuda:{index} is not there ({torch.cuda.device_count()} CUDA devices are); use --device cpu")
+    return torch.device("cuda", index)
 
 
 def pick_precision(asked: str, device: torch.device) -> str:

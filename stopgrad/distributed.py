@@ -5,10 +5,7 @@ Each process has the mean loss of its slice, which may depend on the others' row
 processes is then the gradient of the mean over the batch, which one process would compute.
 """
 
-import ctypes
 import os
-import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from stopgrad.errors import Lost
+from stopgrad.parent import end_with_parent
 from stopgrad.world import World, world
 
 P = ParamSpec("P")
@@ -36,19 +34,14 @@ def together(device: torch.device) -> Iterator[World]:
     if here.size == 1 or dist.is_initialized():
         yield here
         return
-    _end_with_the_launcher()
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        end_with_parent()  # torchrun killed with -9 would leave this process behind, holding the device
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     yield here
+    wait()  # for the first process to have written everything: torchrun ends them all when one leaves with another status than 0
     dist.destroy_process_group()  # not after an error: the others may be waiting, and torchrun ends them
-
-
-def _end_with_the_launcher() -> None:
-    """Ask Linux to end this process when its parent is killed: torchrun killed with -9 would leave it behind, holding the device."""
-    if sys.platform == "linux" and "TORCHELASTIC_RUN_ID" in os.environ:
-        set_parent_death_signal = 1  # PR_SET_PDEATHSIG
-        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def rank() -> int:
@@ -84,7 +77,7 @@ def _all_gather(x: Tensor) -> Tensor:
 
 @_named
 def _all_sum(x: Tensor) -> Tensor:
-    x = x.contiguous(memory_format=torch.contiguous_format).clone()
+    x = x.clone(memory_format=torch.contiguous_format)
     dist.all_reduce(x)
     return x
 

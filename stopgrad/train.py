@@ -17,7 +17,7 @@ from torch import Tensor
 
 from stopgrad.checkpoint import load_checkpoint, save_checkpoint
 from stopgrad.config import Run
-from stopgrad.distributed import average_, mine, size, sums, wait
+from stopgrad.distributed import average_, everyones, mine, size, sums, wait
 from stopgrad.errors import UserError
 from stopgrad.keys import seed_of
 from stopgrad.loader import Batch, Order, Supply
@@ -73,7 +73,8 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
         for batch in batches:
             journal.note_bad(batch)
             lr = lr_at(run.optim, run.train.batch, step, steps, order.steps_per_epoch)
-            method.before_step(_when(step, steps, order), partial(_coming, run, supply, order, places, step, steps))
+            with _computing(run, batch.pool.device, step):
+                method.before_step(_when(step, steps, order), partial(_coming, run, supply, order, places, step, steps))
             output = train_step(run, method, optimizer, batch, step, lr)
             method.after_step(_when(step, steps, order))
             step += 1
@@ -82,7 +83,7 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
             if is_milestone or time.monotonic() - saved_at >= run.train.checkpoint_seconds:
                 _save(run, directory, step, method, optimizer, journal, is_milestone)
                 saved_step, saved_at = step, time.monotonic()
-            if sums([bool(stop.signal)])[0] or _must_stop(run, journal):
+            if sums([bool(stop.signal) or _must_stop(run, journal)])[0]:  # all or none
                 break
             began = time.perf_counter()  # of the next step: waiting for its images counts
         if step > saved_step:
@@ -98,11 +99,11 @@ def train_step(run: Run, method: Method, optimizer: Optimizer, batch: Batch, ste
 
     Returns the last part's output, with the loss of the whole batch.
     """
-    torch.manual_seed(seed_of("step", run.train.seed, step))  # for networks that draw (dropout) and MoCo's shuffling: a function of the step too
     optimizer.zero_grad()
     loss = torch.zeros((), device=batch.pool.device)
+    precisely = _computing(run, batch.pool.device, step)
     for views, taken in zip(render_views(run, batch, step), _taken(run, method, batch), strict=True):
-        with torch.autocast(batch.pool.device.type, torch.bfloat16, enabled=run.train.precision == "bf16"):
+        with precisely:
             output: Output = method(*views, **taken)
         part = output.loss / run.train.accumulate
         part.backward()  # type: ignore[no-untyped-call]
@@ -120,8 +121,14 @@ def train_step(run: Run, method: Method, optimizer: Optimizer, batch: Batch, ste
     return output._replace(loss=loss.fill_(mean))
 
 
+def _computing(run: Run, device: torch.device, step: int) -> torch.autocast:
+    """Seed what a step draws by itself (dropout, MoCo's shuffling), a function of the step too, and return the precision it computes in."""
+    torch.manual_seed(seed_of("step", run.train.seed, step))
+    return torch.autocast(device.type, torch.bfloat16, enabled=run.train.precision == "bf16")
+
+
 def compile_backbones(method: Method) -> None:
-    """Compile every backbone in place, slow copies too: most of the arithmetic, and nothing that talks to other processes or changes by step."""
+    """Compile every backbone in place, slow copies too: most of the arithmetic, and nothing that changes by step."""
     for module in method.modules():
         if isinstance(module, Backbone):
             module.compile()
@@ -142,7 +149,8 @@ def local_places(run: Run) -> Tensor:
     """
     part = run.train.batch // run.train.accumulate
     if part % size():
-        raise UserError(f"train.batch: {size()} processes do not divide the {part} images of a part; take --batch {max(part // size(), 2) * size()}")
+        fits = max(part // size(), 2) * size() * run.train.accumulate
+        raise UserError(f"train.batch: {size()} processes do not divide the {part} images of a part; take --batch {fits}")
     return torch.cat([mine(part) for part in torch.arange(run.train.batch).chunk(run.train.accumulate)])
 
 
@@ -192,6 +200,8 @@ def _resume(directory: RunDirectory, method: Method, optimizer: Optimizer, journ
     saved = load_checkpoint(directory.checkpoints)
     if world().first:
         wait()
+    if len(set(everyones(None if saved is None else saved.step))) > 1:
+        raise UserError(f"{directory.checkpoints}: the processes see different newest checkpoints; is the folder shared, and up to date everywhere?")
     if saved is None:
         directory.cut_metrics(0)
         return 0

@@ -15,6 +15,8 @@ from stopgrad.cli import main
 from stopgrad.compare.results import Line, as_text, mean_and_std, write
 from stopgrad.compare.rows import Row, rows
 from stopgrad.compare.work import work
+from stopgrad.config import set_value
+from stopgrad.recipes import RECIPES
 from stopgrad.recipes.published import CIFAR10_CLASSES, published
 from stopgrad.runs import read_lines
 
@@ -125,11 +127,16 @@ def test_mean_and_spread() -> None:
 
 
 def test_published_numbers_stand_beside_the_same_setting_only(tmp_path: Path) -> None:
-    found = published(CIFAR10_CLASSES, 50_000, "resnet18", "cifar", "simsiam", 800, 512)
+    run = RECIPES["simsiam/cifar10"]()
+    found = published(CIFAR10_CLASSES, 50_000, run)
     assert {(p.protocol, p.top1) for p in found} == {("knn", 90.4), ("linear", 91.8)}
-    for other in (("resnet34", "cifar", 800, 512), ("resnet18", "small", 800, 512), ("resnet18", "cifar", 100, 512), ("resnet18", "cifar", 800, 256)):
-        assert published(CIFAR10_CLASSES, 50_000, other[0], other[1], "simsiam", *other[2:]) == []
-    assert published(CIFAR10_CLASSES, 10_000, "resnet18", "cifar", "simsiam", 800, 512) == []
+    for path, value in (("net.backbone", "resnet34"), ("net.stem", "small"), ("net.width", "32"), ("train.epochs", "100"), ("train.batch", "256")):
+        assert published(CIFAR10_CLASSES, 50_000, set_value(run, path, value)) == []
+    assert published(CIFAR10_CLASSES, 10_000, run) == []
+    moco = RECIPES["moco/cifar10"]()
+    symmetric = {p.top1 for p in published(CIFAR10_CLASSES, 50_000, set_value(moco, "method.symmetric", "true"))}
+    assert {p.top1 for p in published(CIFAR10_CLASSES, 50_000, moco)} == {88.7, 89.9}
+    assert symmetric == {89.7, 89.9}
     line = Line("simsiam", ("512", "", "", "800"), {"knn": (0.9,), "lbfgs": (0.91,)}, "healthy", tuple(found))
     assert "90.4 knn; 91.8 linear" in "\n".join(as_text([line]))
     markdown, _ = write([line], ["stopgrad pretrain x"], tmp_path)

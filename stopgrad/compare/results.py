@@ -59,7 +59,7 @@ def lines(rows: Sequence[Row], classes: tuple[str, ...], images: int) -> list[Li
         own = [row for row in judged if row.method == method]
         run = RunDirectory(own[0].out).read_config()
         verdicts = sorted({verdict(row) for row in own})
-        known = published(classes, images, run.net.backbone, run.net.stem, method, run.train.epochs, run.train.batch)
+        known = published(classes, images, run)
         found.append(Line(method, _settings(run), _scores(own, "backbone"), ", ".join(verdicts), tuple(known)))
     return found
 

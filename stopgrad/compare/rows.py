@@ -40,7 +40,8 @@ class Row:
 
     def judged(self) -> bool:
         """Whether every protocol has judged its backbone."""
-        return {("backbone", p) for p in PROTOCOLS} <= self.scores().keys()
+        kinds = ("pixels", "random", "backbone") if self.baselines else ("backbone",)
+        return {(kind, p) for kind in kinds for p in PROTOCOLS} <= self.scores().keys()
 
     def commands(self) -> list[tuple[str, ...]]:
         """Return what is still to be done."""

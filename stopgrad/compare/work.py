@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from stopgrad.compare.rows import Row, executable, last_words
+from stopgrad.parent import end_with_parent
 from stopgrad.progress import duration
 
 POLL = 0.2
@@ -30,7 +31,14 @@ class Worker:
 
     def _start(self) -> subprocess.Popen[bytes]:
         with open(self.log, "ab") as log:
-            return subprocess.Popen(executable(self.todo.pop(0)), stdout=log, stderr=subprocess.STDOUT, env=self.environment, start_new_session=True)
+            return subprocess.Popen(
+                executable(self.todo.pop(0)),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                start_new_session=True,
+                preexec_fn=end_with_parent,
+            )
 
     def ended(self) -> int | None:
         """Return the row's exit status once it is done or failed; None while it works. Starts its next command."""
@@ -85,13 +93,13 @@ def _end(active: list[Worker]) -> dict[Row, int]:
 
 @contextmanager
 def _stop() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT instead of ending at once: the rows must be told."""
+    """Collect SIGTERM, SIGINT and SIGHUP instead of ending at once: the rows must be told."""
     received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         received.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         yield received
     finally:

@@ -11,6 +11,7 @@ class SimCLRConfig(MethodConfig):
     """SimCLR, arXiv:2002.05709 (v1) and 2006.10029 (v2): every other image of the batch is a negative."""
 
     name: ClassVar[str] = "simclr"
+    one_part: ClassVar[bool] = True
     negatives: ClassVar[bool] = True
 
     projector: tuple[int, ...]
@@ -36,8 +37,8 @@ class SimCLRConfig(MethodConfig):
     def slow_copy(self) -> bool:
         return self.memory > 0
 
-    def problems(self, views: int) -> list[str]:
-        found = super().problems(views) + heads(self.projector, self.predictor_hidden or 1) + temperature(self.temperature)
+    def problems(self, views: int, epochs: int) -> list[str]:
+        found = super().problems(views, epochs) + heads(self.projector, self.predictor_hidden) + temperature(self.temperature)
         return found + share("method.memory_momentum", self.memory_momentum) + length("method.memory", self.memory)
 
 
@@ -66,8 +67,8 @@ class MoCoConfig(MethodConfig):
     def slow_copy(self) -> bool:
         return True
 
-    def problems(self, views: int) -> list[str]:
-        found = super().problems(views) + heads(self.projector) + temperature(self.temperature)
+    def problems(self, views: int, epochs: int) -> list[str]:
+        found = super().problems(views, epochs) + heads(self.projector) + temperature(self.temperature)
         return found + share("method.momentum", self.momentum) + length("method.queue", self.queue, least=1)
 
     def suspects(self, sign: Sign) -> list[str]:
@@ -80,6 +81,7 @@ class SupConConfig(MethodConfig):
     """SupCon, arXiv:2004.11362: SimCLR with labels, all views of the class are positives. Needs labels."""
 
     name: ClassVar[str] = "supcon"
+    one_part: ClassVar[bool] = True
     negatives: ClassVar[bool] = True
     needs_labels: ClassVar[bool] = True
 
@@ -98,5 +100,5 @@ class SupConConfig(MethodConfig):
     def centred(self) -> bool:
         return self.projector_bn[1]
 
-    def problems(self, views: int) -> list[str]:
-        return super().problems(views) + heads(self.projector) + temperature(self.temperature) + temperature(self.base_temperature)
+    def problems(self, views: int, epochs: int) -> list[str]:
+        return super().problems(views, epochs) + heads(self.projector) + temperature(self.temperature) + temperature(self.base_temperature)

@@ -20,7 +20,9 @@ class MethodConfig:
     keys_in_queue: ClassVar[bool] = False
     """Whether positives are told from keys of other batches only: BN statistics may then give them away."""
     one_part: ClassVar[bool] = False
-    """Whether a batch cannot be split into accumulated parts."""
+    """Whether the loss is over the whole batch (negatives, codes, targets), which accumulated parts would change."""
+    joins_views: ClassVar[bool] = False
+    """Whether views pass the backbone together, which BN over parts of the batch would cut."""
 
     @property
     def slow_copy(self) -> bool:
@@ -43,7 +45,7 @@ class MethodConfig:
         """The loss when the views of every image agree fully; None where that says nothing."""
         return None
 
-    def problems(self, views: int) -> list[str]:
+    def problems(self, views: int, epochs: int) -> list[str]:
         """Return contradictions, one line each, naming the field."""
         return [] if self.views in (None, views) else [f"views: {self.name} takes {self.views}, not {views}"]
 
@@ -55,10 +57,10 @@ class MethodConfig:
         return []
 
 
-def heads(projector: tuple[int, ...], hidden: int = 1) -> list[str]:
+def heads(projector: tuple[int, ...], hidden: int | None = None) -> list[str]:
     """Return what is wrong with the widths of projector and predictor."""
     found = [] if projector and min(projector) >= 1 else ["method.projector: at least one layer, of a width of at least 1 each"]
-    return found if hidden >= 1 else [*found, f"method.predictor_hidden: at least 1, not {hidden}"]
+    return found if hidden is None or hidden >= 1 else [*found, f"method.predictor_hidden: at least 1, not {hidden}"]
 
 
 def share(field: str, value: float | None) -> list[str]:

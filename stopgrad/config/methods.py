@@ -24,8 +24,8 @@ class SupervisedConfig(MethodConfig):
     smoothing: float
     """Label smoothing: the share of the target spread over all classes (BYOL's strong baseline: 0.1)."""
 
-    def problems(self, views: int) -> list[str]:
-        return super().problems(views) + share("method.smoothing", self.smoothing)
+    def problems(self, views: int, epochs: int) -> list[str]:
+        return super().problems(views, epochs) + share("method.smoothing", self.smoothing)
 
 
 CONFIGS: tuple[type[MethodConfig], ...] = (

@@ -117,7 +117,7 @@ class Train:
     batch: int
     """Images a step, over all processes and accumulated parts."""
     accumulate: int = 1
-    """Parts a batch is split into; BN statistics are then per part."""
+    """Parts a batch is split into; BN statistics are then per part, and MoCo's queue moves on with every part."""
     seed: int = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast where the device does it natively and gains from it, and says so."""
@@ -180,8 +180,10 @@ def _data_problems(data: Data) -> list[str]:
 def _model_problems(run: Run) -> list[str]:
     found = _unmet((run.net.width >= 1, f"net.width: at least 1, not {run.net.width}"))
     if run.method.one_part and run.train.accumulate > 1:
-        found.append(f"train.accumulate: {run.method.name} takes whole batches, not {run.train.accumulate} parts")
-    return found + run.method.problems(len(run.views))
+        found.append(f"train.accumulate: {run.method.name} takes whole batches, its loss is over all of one, not over {run.train.accumulate} parts")
+    if run.method.joins_views and run.train.bn == "split":
+        found.append(f"train.bn: {run.method.name} passes several views together, which split BN would cut; take sync or local")
+    return found + run.method.problems(len(run.views), run.train.epochs)
 
 
 def _optim_problems(optim: Optim, train: Train) -> list[str]:
@@ -192,6 +194,10 @@ def _optim_problems(optim: Optim, train: Train) -> list[str]:
         (optim.trust > 0, f"optim.trust: above 0, not {optim.trust}"),
         (0 <= optim.warmup_from <= 1, f"optim.warmup_from: a share of the peak from 0 to 1, not {optim.warmup_from}"),
         (0 <= optim.floor <= 1, f"optim.floor: a share of the peak from 0 to 1, not {optim.floor}"),
+        (
+            optim.schedule == "cosine" or any(e < train.epochs for e in optim.drop_epochs),
+            f"optim.drop_epochs: none below train.epochs ({train.epochs})",
+        ),
         (not optim.nesterov or optim.kind == "sgd", "optim.nesterov: for SGD, LARS has none"),
         (0 <= optim.warmup_epochs <= train.epochs, f"optim.warmup_epochs: from 0 to train.epochs ({train.epochs}), not {optim.warmup_epochs}"),
     )

@@ -45,8 +45,8 @@ class SimSiamConfig(MethodConfig):
     def lowest_loss(self) -> float | None:
         return -1.0 if self.similarity == "cosine" else None
 
-    def problems(self, views: int) -> list[str]:
-        return super().problems(views) + heads(self.projector, self.predictor_hidden)
+    def problems(self, views: int, epochs: int) -> list[str]:
+        return super().problems(views, epochs) + heads(self.projector, self.predictor_hidden)
 
     def suspects(self, sign: Sign) -> list[str]:
         found = [] if self.stop_gradient else [NO_STOP_GRADIENT]
@@ -82,8 +82,8 @@ class EMConfig(MethodConfig):
     def lowest_loss(self) -> float | None:
         return -1.0
 
-    def problems(self, views: int) -> list[str]:
-        found = super().problems(views) + heads(self.projector, self.predictor_hidden)
+    def problems(self, views: int, epochs: int) -> list[str]:
+        found = super().problems(views, epochs) + heads(self.projector, self.predictor_hidden)
         found += [] if self.steps >= 0 else [f"method.steps: 0 (an epoch) or more, not {self.steps}"]
         return found + share("method.memory", self.memory)
 
@@ -116,8 +116,8 @@ class BYOLConfig(MethodConfig):
     def lowest_loss(self) -> float | None:
         return 0.0
 
-    def problems(self, views: int) -> list[str]:
-        found = super().problems(views) + heads(self.projector, self.predictor_hidden or 1) + share("method.momentum", self.momentum)
+    def problems(self, views: int, epochs: int) -> list[str]:
+        found = super().problems(views, epochs) + heads(self.projector, self.predictor_hidden) + share("method.momentum", self.momentum)
         if not self.stop_gradient and self.momentum is not None:
             found.append("method.stop_gradient: a momentum encoder never has a gradient; take --set method.momentum=none with it")
         return found if self.predictor_lr > 0 else [*found, f"method.predictor_lr: above 0, not {self.predictor_lr}"]
@@ -132,6 +132,8 @@ class SwAVConfig(MethodConfig):
     """SwAV, arXiv:2006.09882: views predict each other's cluster codes, found online by Sinkhorn-Knopp."""
 
     name: ClassVar[str] = "swav"
+    one_part: ClassVar[bool] = True
+    joins_views: ClassVar[bool] = True
     views: ClassVar[int | None] = None
 
     projector: tuple[int, ...]
@@ -157,11 +159,12 @@ class SwAVConfig(MethodConfig):
     normalise_inside: bool
     """True: the prototypes' normalisation is part of the gradient (SimSiam Sec. 6.2); False: it is done before every step."""
 
-    def problems(self, views: int) -> list[str]:
-        found = super().problems(views) + heads(self.projector, self.predictor_hidden or 1) + temperature(self.temperature)
+    def problems(self, views: int, epochs: int) -> list[str]:
+        found = super().problems(views, epochs) + heads(self.projector, self.predictor_hidden) + temperature(self.temperature)
         found += [] if views >= 2 else [f"views: swav takes 2 or more, not {views}"]
         found += [] if self.prototypes >= 2 else [f"method.prototypes: at least 2, not {self.prototypes}"]
         found += [] if self.epsilon > 0 and self.sinkhorn >= 1 else ["method.epsilon above 0 and method.sinkhorn of 1 or more"]
+        found += [] if self.freeze_epochs < epochs else [f"method.freeze_epochs: below train.epochs ({epochs}), or no prototype ever learns"]
         return found + length("method.queue", self.queue)
 
     def suspects(self, sign: Sign) -> list[str]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from stopgrad import distributed
 from stopgrad.config import MoCoConfig
 from stopgrad.methods.base import Method, Output, When
-from stopgrad.methods.losses import hits
+from stopgrad.methods.losses import hits, similarities
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.heads import mlp
 from stopgrad.nets.slow import Queue, follow, slow_copy
@@ -39,21 +39,20 @@ class MoCo(Method):
     def forward(self, x1: Tensor, x2: Tensor) -> Output:  # type: ignore[override]  # two views, as in the paper
         """Return InfoNCE (Eq. 1), of both directions where symmetric; then the keys join the queue."""
         pairs = [(x1, x2), (x2, x1)] if self.cfg.symmetric else [(x1, x2)]
-        queue = self.queue.rows.clone().T  # (d, K)
-        losses, accuracies, made = [], [], []
-        projections: list[Tensor] = []
+        queue = self.queue.rows.clone()  # (K, d)
+        losses, accuracies, made, seen = [], [], [], []
         for x_q, x_k in pairs:
             z = self.f_q(x_q)
             q, k = F.normalize(z.float(), dim=1), self.keys(x_k)  # (N, d)
-            logits = torch.cat([(q * k).sum(dim=1, keepdim=True), q @ queue], dim=1) / self.cfg.temperature  # (N, 1 + K)
+            logits = torch.cat([(q * k).sum(dim=1, keepdim=True), similarities(q, queue)], dim=1) / self.cfg.temperature  # (N, 1 + K)
             labels = torch.zeros(len(q), dtype=torch.int64, device=q.device)  # the key of the same image stands first
             losses.append(F.cross_entropy(logits, labels))
             accuracies.append(hits(logits, labels))
-            projections += [z.detach(), k] if not projections else []
+            seen.append((z.detach(), k))
             made.append(distributed.gather(k))
         self.queue.push(torch.cat(made))
         accuracy = torch.stack(accuracies).mean()
-        return Output(torch.stack(losses).mean(), tuple(projections), accuracy=accuracy, chance=math.log(1 + self.cfg.queue))
+        return Output(torch.stack(losses).mean(), seen[0], accuracy=accuracy, chance=math.log(1 + self.cfg.queue))
 
     @torch.no_grad()
     def keys(self, x: Tensor) -> Tensor:

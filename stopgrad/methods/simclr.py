@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stopgrad import distributed
 from stopgrad.config import SimCLRConfig
 from stopgrad.methods.base import Method, Output, When
-from stopgrad.methods.losses import hits
+from stopgrad.methods.losses import all_views, hits, places, similarities
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.heads import mlp
 from stopgrad.nets.slow import Queue, follow, slow_copy
@@ -41,12 +41,11 @@ class SimCLR(Method):
         """Return NT-Xent (Eq. 1), the mean over the 2N views as anchors."""
         z1, z2 = self.projector(self.backbone(x1)), self.projector(self.backbone(x2))  # (N, d)
         anchors = F.normalize(torch.cat([self.h(z1), self.h(z2)]).float(), dim=1)  # (2N, d)
-        targets = F.normalize(torch.cat([distributed.gather(z1), distributed.gather(z2)]).float(), dim=1)  # of all processes
-        targets = targets.detach() if self.cfg.stop_gradient else targets
+        targets = all_views(z1, z2).detach() if self.cfg.stop_gradient else all_views(z1, z2)  # of all processes
         itself, positive = places(len(z1), len(targets) // 2, z1.device)
-        logits = (anchors @ targets.T / self.cfg.temperature).scatter(1, itself[:, None], -math.inf)
+        logits = (similarities(anchors, targets) / self.cfg.temperature).scatter(1, itself[:, None], -math.inf)
         if self.cfg.memory:
-            logits = torch.cat([logits, anchors @ self.queue.rows.clone().T / self.cfg.temperature], dim=1)
+            logits = torch.cat([logits, similarities(anchors, self.queue.rows.clone()) / self.cfg.temperature], dim=1)
             self.remember(x1, x2)
         loss = F.cross_entropy(logits, positive)
         return Output(loss, (z1.detach(), z2.detach()), accuracy=hits(logits, positive), chance=math.log(logits.shape[1] - 1))
@@ -61,9 +60,3 @@ class SimCLR(Method):
         """The slow encoder follows (SimCLRv2 Sec. 2, as MoCo)."""
         if self.cfg.memory:
             follow(self.slow, nn.Sequential(self.backbone, self.projector), self.cfg.memory_momentum)
-
-
-def places(local: int, images: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return where each of this process's 2·local anchors finds itself, and its other view, among the 2·images targets."""
-    own = torch.arange(local, device=device) + distributed.rank() * local
-    return torch.cat([own, own + images]), torch.cat([own + images, own])

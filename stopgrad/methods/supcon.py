@@ -10,6 +10,7 @@ from stopgrad import distributed
 from stopgrad.config import SupConConfig
 from stopgrad.errors import UserError
 from stopgrad.methods.base import Method, Output, Task
+from stopgrad.methods.losses import all_views, places, similarities
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.heads import mlp
 
@@ -37,13 +38,11 @@ class SupCon(Method):
         """Return Eq. 2 (L_out) or Eq. 3 (L_in), averaged over the 2N views as anchors i."""
         r1, r2 = (F.normalize(self.backbone(x).float(), dim=1) for x in (x1, x2))  # both the encoder's and
         z1, z2 = self.projector(r1), self.projector(r2)  # the projector's output have norm 1 (Sec. 3.1)
-        a = F.normalize(torch.cat([distributed.gather(z1), distributed.gather(z2)]).float(), dim=1)  # all views
-        i = F.normalize(torch.cat([z1, z2]).float(), dim=1)
+        a, i = all_views(z1, z2), F.normalize(torch.cat([z1, z2]).float(), dim=1)  # all views; this process's anchors
         classes = distributed.gather(labels).repeat(2)
-        itself = torch.arange(len(z1), device=a.device) + distributed.rank() * len(z1)
-        itself = torch.cat([itself, itself + len(a) // 2])[:, None]
+        itself = places(len(z1), len(a) // 2, a.device)[0][:, None]
         positives = (labels.repeat(2)[:, None] == classes).scatter(1, itself, False)  # P(i), never empty: the other view
-        log_share = (i @ a.T / self.cfg.temperature).scatter(1, itself, -math.inf).log_softmax(dim=1)
+        log_share = (similarities(i, a) / self.cfg.temperature).scatter(1, itself, -math.inf).log_softmax(dim=1)
         if self.cfg.form == "out":
             each = -log_share.masked_fill(~positives, 0).sum(dim=1) / positives.sum(dim=1)
         else:

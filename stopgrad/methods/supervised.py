@@ -30,6 +30,8 @@ class Supervised(Method):
         """Raises UserError without labels."""
         if task.classes is None:
             raise UserError("supervised: needs labels, and these images have none; put every class in a folder of its own, or give a list")
+        if task.classes < 2:
+            raise UserError(f"supervised: needs at least 2 classes, these images have {task.classes}")
         return cls(backbone, cfg, task.classes)
 
     def forward(self, x: Tensor, labels: Tensor) -> Output:  # type: ignore[override]  # one view

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from stopgrad import distributed
 from stopgrad.config import SwAVConfig
 from stopgrad.methods.base import Coming, Method, Output, When
+from stopgrad.methods.losses import similarities
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.heads import mlp
 from stopgrad.nets.slow import Queue
@@ -48,14 +49,14 @@ class SwAV(Method):
         p = [F.normalize(self.h(v).float(), dim=1) for v in z] if self.cfg.predictor_hidden else z
         vectors = self.unit_prototypes()  # (K, d)
         codes = [self.codes(i, z[i], vectors) for i in range(LARGE)]  # (N, K)
-        predicted = [F.log_softmax(v @ vectors.T / self.cfg.temperature, dim=1) for v in p]
+        predicted = [F.log_softmax(similarities(v, vectors) / self.cfg.temperature, dim=1) for v in p]
         pairs = [-(codes[i] * predicted[v]).sum(dim=1).mean() for i in range(LARGE) for v in range(len(views)) if v != i]
         return Output(torch.stack(pairs).mean(), tuple(v.detach() for v in z[:LARGE]), chance=math.log(self.cfg.prototypes))
 
     def project(self, views: tuple[Tensor, ...]) -> list[Tensor]:
-        """Return the projections of every view; views of one size pass together, as in the official code, and share BN statistics."""
-        sizes = [list(same) for _, same in groupby(views, key=lambda x: x.shape[-1])]
-        return [z for same in sizes for z in self.projector(self.backbone(torch.cat(same))).chunk(len(same))]
+        """Return the projections of every view; views of one size share the backbone's BN statistics, all share the head's: the official code."""
+        sizes = [torch.cat(list(same)) for _, same in groupby(views, key=lambda x: x.shape[-1])]
+        return list(self.projector(torch.cat([self.backbone(same) for same in sizes])).chunk(len(views)))
 
     def unit_prototypes(self) -> Tensor:
         """Return the prototypes with norm 1: normalised in place, outside the gradient, or as part of it (SimSiam Sec. 6.2)."""
@@ -78,7 +79,7 @@ class SwAV(Method):
             if self.filling:
                 queue.push(everyone.detach())
         with torch.set_grad_enabled(not self.cfg.stop_gradient and torch.is_grad_enabled()):
-            q = sinkhorn(rows @ vectors.T, self.cfg.epsilon, self.cfg.sinkhorn)
+            q = sinkhorn(similarities(rows, vectors), self.cfg.epsilon, self.cfg.sinkhorn)
         return distributed.mine(q[: len(everyone)])
 
 

@@ -6,9 +6,11 @@ They are comparable with ours only where batch, epochs and protocol are the same
 
 from dataclasses import dataclass
 
+from stopgrad.config import Run
+
 LIGHTLY = "lightly benchmarks: kNN, k 200, T 0.1, best epoch"
 PAPER = "SimSiam paper, Fig. D.1: linear"
-DEMO = "MoCo's CIFAR notebook: kNN, k 200, T 0.1, symmetric"
+DEMO = "MoCo's CIFAR notebook: kNN, k 200, T 0.1"
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Published:
     """knn or linear."""
     top1: float
     source: str
+    symmetric: bool | None = None
+    """MoCo only: whether its loss was symmetric; None: not said, or another method."""
 
 
 def _lightly(epochs: int, batch: int, **accuracies: float) -> list[Published]:
@@ -34,16 +38,17 @@ CIFAR10 = (
     *_lightly(800, 512, simsiam=90.4, simclr=87.9, moco=89.9, byol=91.0, swav=88.4),
     Published("simsiam", 800, 512, "linear", 91.8, PAPER),
     Published("simclr", 800, 512, "linear", 91.1, PAPER),
-    Published("moco", 200, 512, "knn", 85.3, DEMO),
-    Published("moco", 400, 512, "knn", 88.5, DEMO),
-    Published("moco", 800, 512, "knn", 89.7, DEMO),
+    *(Published("moco", e, 512, "knn", top1, DEMO, symmetric=False) for e, top1 in ((200, 82.6), (400, 86.3), (800, 88.7))),
+    *(Published("moco", e, 512, "knn", top1, DEMO, symmetric=True) for e, top1 in ((200, 85.3), (400, 88.5), (800, 89.7))),
 )
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def published(classes: tuple[str, ...], images: int, backbone: str, stem: str, method: str, epochs: int, batch: int) -> list[Published]:
+def published(classes: tuple[str, ...], images: int, run: Run) -> list[Published]:
     """Return what was published at this setting: data (by its classes and number of images), backbone, method, epochs and batch."""
-    if (classes, images, backbone, stem) != (CIFAR10_CLASSES, 50_000, "resnet18", "cifar"):
+    if (classes, images, run.net.backbone, run.net.stem, run.net.width) != (CIFAR10_CLASSES, 50_000, "resnet18", "cifar", 64):
         return []
-    return [p for p in CIFAR10 if (p.method, p.epochs, p.batch) == (method, epochs, batch)]
+    wanted = (run.method.name, run.train.epochs, run.train.batch)
+    symmetric = (None, getattr(run.method, "symmetric", None))
+    return [p for p in CIFAR10 if (p.method, p.epochs, p.batch) == wanted and p.symmetric in symmetric]

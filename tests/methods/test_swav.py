@@ -60,10 +60,10 @@ def test_sinkhorn_survives_an_epsilon_at_which_plain_fp32_overflows() -> None:
 
 
 def projections(method: SwAV, xs: list[Tensor]) -> list[Tensor]:
-    """Views of one size pass together and share BN statistics, as in the official code."""
+    """Views of one size pass the backbone together, all pass the head together: BN statistics as in the official code."""
     large, small = torch.cat(xs[:2]), xs[2:]
-    z = list(method.projector(method.backbone(large)).chunk(2))
-    return z + (list(method.projector(method.backbone(torch.cat(small))).chunk(len(small))) if small else [])
+    features = [method.backbone(large)] + ([method.backbone(torch.cat(small))] if small else [])
+    return list(method.projector(torch.cat(features)).chunk(len(xs)))
 
 
 def swapped(method: SwAV, z: list[Tensor], detach: bool = True) -> Tensor:
