@@ -167,7 +167,8 @@ def render_views(run: Run, batch: Batch, step: int) -> Iterator[Views]:
         rendered: Views = []
         for _, same in groupby(range(len(params)), key=lambda i: run.views[i].size):  # in one call: measured up to a quarter faster
             some = [params[i] for i in same]
-            together = render(batch.pool, rows.repeat(len(some)), reduce(ViewParams.concat, some), run.data.mean, run.data.std)
+            with torch.autocast(batch.pool.device.type, enabled=False):  # views rendered ahead for a method are rendered alike
+                together = render(batch.pool, rows.repeat(len(some)), reduce(ViewParams.concat, some), run.data.mean, run.data.std)
             rendered += together.chunk(len(some))
         yield [x.contiguous(memory_format=torch.channels_last) for x in rendered]
 

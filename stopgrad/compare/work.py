@@ -40,8 +40,8 @@ class Worker:
                 preexec_fn=end_with_parent,
             )
 
-    def ended(self) -> int | None:
-        """Return the row's exit status once it is done or failed; None while it works. Starts its next command."""
+    def advance(self) -> int | None:
+        """Start the next command when one is done, and return the exit status of the row once it is done or failed; None while it works."""
         status = self.process.poll()
         if status == 0 and self.todo:
             self.process = self._start()
@@ -66,7 +66,7 @@ def work(rows: Sequence[Row], jobs: int, cores: int, tell: Callable[[str], None]
                 active.append(Worker(waiting.pop(0), max(1, cores // jobs)))
             time.sleep(POLL)
             for worker in list(active):
-                status = worker.ended()
+                status = worker.advance()
                 if status is None:
                     continue
                 active.remove(worker)

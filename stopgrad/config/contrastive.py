@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from stopgrad.config.method import MethodConfig, Sign, heads, length, share, temperature
+from stopgrad.config.method import MethodConfig, Sign, too_few, wrong_heads, wrong_share, wrong_temperature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,8 @@ class SimCLRConfig(MethodConfig):
         return self.memory > 0
 
     def problems(self, views: int, epochs: int) -> list[str]:
-        found = super().problems(views, epochs) + heads(self.projector, self.predictor_hidden) + temperature(self.temperature)
-        return found + share("method.memory_momentum", self.memory_momentum) + length("method.memory", self.memory)
+        found = super().problems(views, epochs) + wrong_heads(self.projector, self.predictor_hidden) + wrong_temperature(self.temperature)
+        return found + wrong_share("method.memory_momentum", self.memory_momentum) + too_few("method.memory", self.memory)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +68,8 @@ class MoCoConfig(MethodConfig):
         return True
 
     def problems(self, views: int, epochs: int) -> list[str]:
-        found = super().problems(views, epochs) + heads(self.projector) + temperature(self.temperature)
-        return found + share("method.momentum", self.momentum) + length("method.queue", self.queue, least=1)
+        found = super().problems(views, epochs) + wrong_heads(self.projector) + wrong_temperature(self.temperature)
+        return found + wrong_share("method.momentum", self.momentum) + too_few("method.queue", self.queue, least=1)
 
     def suspects(self, sign: Sign) -> list[str]:
         given = "BN statistics give the keys away, or the views are too alike: keys must be shuffled over parts of the batch (MoCo Sec. 3.3)"
@@ -101,4 +101,9 @@ class SupConConfig(MethodConfig):
         return self.projector_bn[1]
 
     def problems(self, views: int, epochs: int) -> list[str]:
-        return super().problems(views, epochs) + heads(self.projector) + temperature(self.temperature) + temperature(self.base_temperature)
+        return (
+            super().problems(views, epochs)
+            + wrong_heads(self.projector)
+            + wrong_temperature(self.temperature)
+            + wrong_temperature(self.base_temperature)
+        )

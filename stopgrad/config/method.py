@@ -57,22 +57,22 @@ class MethodConfig:
         return []
 
 
-def heads(projector: tuple[int, ...], hidden: int | None = None) -> list[str]:
+def wrong_heads(projector: tuple[int, ...], hidden: int | None = None) -> list[str]:
     """Return what is wrong with the widths of projector and predictor."""
     found = [] if projector and min(projector) >= 1 else ["method.projector: at least one layer, of a width of at least 1 each"]
     return found if hidden is None or hidden >= 1 else [*found, f"method.predictor_hidden: at least 1, not {hidden}"]
 
 
-def share(field: str, value: float | None) -> list[str]:
+def wrong_share(field: str, value: float | None) -> list[str]:
     """Return a line when ``value`` is neither None nor from 0 to 1."""
     return [] if value is None or 0 <= value <= 1 else [f"{field}: from 0 to 1, not {value}"]
 
 
-def temperature(value: float) -> list[str]:
+def wrong_temperature(value: float) -> list[str]:
     """Return a line when a temperature is not above 0."""
     return [] if value > 0 else [f"method.temperature: above 0, not {value}"]
 
 
-def length(field: str, value: int, least: int = 0) -> list[str]:
+def too_few(field: str, value: int, least: int = 0) -> list[str]:
     """Return a line when a number is below ``least``."""
     return [] if value >= least else [f"{field}: at least {least}, not {value}"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from stopgrad.config.contrastive import MoCoConfig, SimCLRConfig, SupConConfig
-from stopgrad.config.method import MethodConfig, share
+from stopgrad.config.method import MethodConfig, wrong_share
 from stopgrad.config.siamese import BYOLConfig, EMConfig, SimSiamConfig, SwAVConfig
 
 
@@ -25,7 +25,7 @@ class SupervisedConfig(MethodConfig):
     """Label smoothing: the share of the target spread over all classes (BYOL's strong baseline: 0.1)."""
 
     def problems(self, views: int, epochs: int) -> list[str]:
-        return super().problems(views, epochs) + share("method.smoothing", self.smoothing)
+        return super().problems(views, epochs) + wrong_share("method.smoothing", self.smoothing)
 
 
 CONFIGS: tuple[type[MethodConfig], ...] = (

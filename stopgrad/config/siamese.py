@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from stopgrad.config.method import MethodConfig, Sign, heads, length, share, temperature
+from stopgrad.config.method import MethodConfig, Sign, too_few, wrong_heads, wrong_share, wrong_temperature
 
 NO_STOP_GRADIENT = "the stop-gradient is off (SimSiam Fig. 2). Try: --set method.stop_gradient=true"
 NO_BN = "probably the projector without BN (SimSiam Table 3a). Try: --set method.projector_bn=true,true"
@@ -46,7 +46,7 @@ class SimSiamConfig(MethodConfig):
         return -1.0 if self.similarity == "cosine" else None
 
     def problems(self, views: int, epochs: int) -> list[str]:
-        return super().problems(views, epochs) + heads(self.projector, self.predictor_hidden)
+        return super().problems(views, epochs) + wrong_heads(self.projector, self.predictor_hidden)
 
     def suspects(self, sign: Sign) -> list[str]:
         found = [] if self.stop_gradient else [NO_STOP_GRADIENT]
@@ -83,9 +83,9 @@ class EMConfig(MethodConfig):
         return -1.0
 
     def problems(self, views: int, epochs: int) -> list[str]:
-        found = super().problems(views, epochs) + heads(self.projector, self.predictor_hidden)
+        found = super().problems(views, epochs) + wrong_heads(self.projector, self.predictor_hidden)
         found += [] if self.steps >= 0 else [f"method.steps: 0 (an epoch) or more, not {self.steps}"]
-        return found + share("method.memory", self.memory)
+        return found + wrong_share("method.memory", self.memory)
 
     def suspects(self, sign: Sign) -> list[str]:
         return [NO_PREDICTOR + " or a moving average (--set method.memory=0.8)"] if self.predictor == "none" and not self.memory else []
@@ -117,7 +117,7 @@ class BYOLConfig(MethodConfig):
         return 0.0
 
     def problems(self, views: int, epochs: int) -> list[str]:
-        found = super().problems(views, epochs) + heads(self.projector, self.predictor_hidden) + share("method.momentum", self.momentum)
+        found = super().problems(views, epochs) + wrong_heads(self.projector, self.predictor_hidden) + wrong_share("method.momentum", self.momentum)
         if not self.stop_gradient and self.momentum is not None:
             found.append("method.stop_gradient: a momentum encoder never has a gradient; take --set method.momentum=none with it")
         return found if self.predictor_lr > 0 else [*found, f"method.predictor_lr: above 0, not {self.predictor_lr}"]
@@ -160,12 +160,12 @@ class SwAVConfig(MethodConfig):
     """True: the prototypes' normalisation is part of the gradient (SimSiam Sec. 6.2); False: it is done before every step."""
 
     def problems(self, views: int, epochs: int) -> list[str]:
-        found = super().problems(views, epochs) + heads(self.projector, self.predictor_hidden) + temperature(self.temperature)
+        found = super().problems(views, epochs) + wrong_heads(self.projector, self.predictor_hidden) + wrong_temperature(self.temperature)
         found += [] if views >= 2 else [f"views: swav takes 2 or more, not {views}"]
         found += [] if self.prototypes >= 2 else [f"method.prototypes: at least 2, not {self.prototypes}"]
         found += [] if self.epsilon > 0 and self.sinkhorn >= 1 else ["method.epsilon above 0 and method.sinkhorn of 1 or more"]
         found += [] if self.freeze_epochs < epochs else [f"method.freeze_epochs: below train.epochs ({epochs}), or no prototype ever learns"]
-        return found + length("method.queue", self.queue)
+        return found + too_few("method.queue", self.queue)
 
     def suspects(self, sign: Sign) -> list[str]:
         remedies = "Try: --set method.epsilon=0.03, a longer --set method.freeze_epochs, weaker views"

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from stopgrad import distributed
 from stopgrad.config import EMConfig
+from stopgrad.errors import UserError
+from stopgrad.images.residence import free_ram, megabytes
 from stopgrad.methods.base import Coming, Method, Output, Task, When, apart
 from stopgrad.methods.losses import cosine
 from stopgrad.nets.backbones import Backbone
@@ -39,7 +41,13 @@ class EM(Method):
 
     @classmethod
     def make(cls, backbone: Backbone, cfg: EMConfig, task: Task) -> "EM":
-        """The targets need room for the images."""
+        """Raises UserError when there is no room for the targets."""
+        vectors = task.images if cfg.memory is not None else (cfg.steps or task.steps_per_epoch) * 2 * task.batch
+        if (needed := 4 * vectors * cfg.projector[-1]) > (free := free_ram()) / 2:
+            raise UserError(
+                f"method.steps: the targets of that many steps take {megabytes(needed)}, more than half of the {megabytes(free)} free; "
+                "take fewer (--set method.steps=10) or a smaller batch or output"
+            )
         return cls(backbone, cfg, task)
 
     def f(self, x: Tensor) -> Tensor:

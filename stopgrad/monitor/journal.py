@@ -76,7 +76,7 @@ class Journal:
         due = step % self.run.train.log_every == 0 or closely
         if not due and step % LOOK_EVERY:
             return
-        output = _everyones(output)
+        output = _joined(output)
         before = self.monitor.verdict.state
         measured = self.monitor.look(step, output)
         if self.monitor.verdict.state != before:
@@ -125,7 +125,7 @@ class Journal:
         self.directory.cut_metrics(step)
 
 
-def _everyones(output: Output) -> Output:
+def _joined(output: Output) -> Output:
     """Return what the processes put out together: every process then sees, and decides, the same."""
     accuracy = None if output.accuracy is None else gather(output.accuracy.reshape(1)).mean()
     return output._replace(z=tuple(map(gather, output.z)), p=tuple(map(gather, output.p)), accuracy=accuracy)

@@ -88,7 +88,8 @@ def imagenet_2crop() -> Run:
 
     Command: ``stopgrad pretrain IMAGENET --recipe swav/imagenet-2crop --out RUN``. Published: linear 70.1 % (the code's README); SimSiam's
     reproduction, with three layers of projector (``--set method.projector=2048,2048,128``): 66.5 at 100 epochs, 69.1 at 200, 70.7 at 400, 71.8
-    at 800 (its Table 4).
+    at 800 (its Table 4). Its crossings at 100 epochs (Sec. 6.2, ``--set method.normalise_inside=true``): with a predictor
+    (``--set method.predictor_hidden=512``) 65.2; without the stop-gradient (``--set method.stop_gradient=false``) it diverges.
     """
     base = imagenet()
     view = replace(base.views[0], scale=(0.08, 1.0))  # the code's script

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stopgrad.config import Run
+from stopgrad.config import Run, set_value
+from stopgrad.errors import UserError
 from stopgrad.methods import Task, When, initialise
 from stopgrad.methods.base import Views
 from stopgrad.methods.em import EM
@@ -56,10 +57,12 @@ def trained(run: Run, folder: Path) -> dict[str, Tensor]:
     return method.state_dict()
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("fixed", [True, False])
-def test_one_step_an_alternation_is_simsiam(fixed: bool, tmp_path: Path) -> None:
+def test_one_step_an_alternation_is_simsiam(fixed: bool, precision: str, tmp_path: Path) -> None:
     """Bit for bit, in every weight and statistic; three steps an alternation are not."""
-    simsiam = replace(toy_run(), method=replace(SIMSIAM, predictor_fixed_lr=fixed))
+    run = set_value(toy_run(precision=precision), "views.size", "16")  # smaller ones meet a fault of torch in bf16 (LOG.md)
+    simsiam = replace(run, method=replace(SIMSIAM, predictor_fixed_lr=fixed))
     theirs = trained(simsiam, tmp_path / "simsiam")
     ours = trained(replace(simsiam, method=replace(SETTINGS, steps=1, predictor_fixed_lr=fixed)), tmp_path / "em")
     three = trained(replace(simsiam, method=replace(SETTINGS, steps=3, predictor_fixed_lr=fixed)), tmp_path / "em-3")
@@ -165,3 +168,10 @@ def test_no_gradient_enters_eta(memory: float | None) -> None:
     assert apart(gradient(method, method(x1, x2, images=NUMBERS).loss), by_hand(detach=True)) < 1e-4
     assert apart(by_hand(detach=False), by_hand(detach=True)) > 0.05
     assert not method.eta.requires_grad
+
+
+def test_targets_that_find_no_room_are_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stopgrad.methods.em.free_ram", lambda: 10_000_000)
+    run = replace(toy_run(), method=replace(SETTINGS, steps=0))
+    with pytest.raises(UserError, match=r"method.steps: the targets of that many steps take 12.8 MB.*--set method.steps=10"):
+        initialise(run, Task(100_000, 12))

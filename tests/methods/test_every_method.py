@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 import stopgrad
+from stopgrad.cli import main
 from stopgrad.config import METHODS
 from stopgrad.errors import UserError
 from stopgrad.methods import Task, initialise
@@ -119,3 +120,17 @@ def test_its_loss_is_computed_in_fp32_under_autocast(name: str) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             losses.append(float(method(*views, **taken).loss.detach()))
     assert losses[1] == pytest.approx(losses[0], rel=2e-6, abs=1e-6)
+
+
+@pytest.mark.whole
+def test_features_inside_the_head_are_judged_by_their_own_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {"net.width": 4, "views.size": 14, "data.size": 14, "train.epochs": 1, "train.batch": 1000, "method.projector": (32, 16)}
+    out = tmp_path / "run"
+    stopgrad.pretrain("bundled", out, method="simclr", recipe="demo", settings=settings, device="cpu")
+    assert main(["evaluate", str(out), "--protocol", "knn", "--features", "backbone", "--head", "1", "--device", "cpu"]) == 0
+    assert "trained, after head 1" in capsys.readouterr().out
+    assert main(["evaluate", str(out), "--protocol", "knn", "--features", "backbone", "--device", "cpu"]) == 0
+    judged = {r["features"]: r["top1"] for r in read_lines(out / "evaluations.jsonl")}
+    assert judged.keys() == {"head 1", "backbone"}
+    assert judged["head 1"] != judged["backbone"]
+    assert main(["report", str(out)]) == 0
