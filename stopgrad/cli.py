@@ -178,7 +178,7 @@ def _add_training(p: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status.
 
-    0 done; 2 a mistake in what was asked; 3 collapsed; 4 diverged; 75 interrupted, the same command goes on.
+    0 done; 2 a mistake in what was asked; 3 collapsed; 4 diverged; 75 interrupted, the same command goes on; 141 nobody reads the output.
     """
     asked = parser().parse_args(arguments)
     if asked.run != "pretrain" and world().size > 1:
@@ -195,6 +195,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if here.size > 1:
             os._exit(status)  # at once: an orderly end would wait for the other processes, which wait for this one
         return status
+    except BrokenPipeError:  # who read the output has left, as head does: nothing more is said, and nothing when Python closes it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("stopgrad: interrupted", file=sys.stderr)
         return 130

@@ -1,5 +1,6 @@
 """The command line answers mistakes at once, in one line, with exit status 2, and loses nothing."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -215,3 +216,15 @@ def test_a_folder_with_other_files_is_left_alone(photos: Path, tmp_path: Path, c
     assert main(small(photos, tmp_path / "thesis")) == 2
     assert "holds other files" in capsys.readouterr().err
     assert [p.name for p in (tmp_path / "thesis").iterdir()] == ["text.md"]
+
+
+@pytest.mark.whole
+def test_an_output_that_nobody_reads_is_no_crash() -> None:
+    """As in ``stopgrad inspect bundled | head -1``."""
+    words = [sys.executable, "-m", "stopgrad", "recipes"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(timeout=60) == 141
