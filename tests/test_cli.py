@@ -222,9 +222,9 @@ def test_a_folder_with_other_files_is_left_alone(photos: Path, tmp_path: Path, c
 def test_an_output_that_nobody_reads_is_no_crash() -> None:
     """As in ``stopgrad inspect bundled | head -1``."""
     words = [sys.executable, "-m", "stopgrad", "recipes"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONUNBUFFERED": "1"})
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait(timeout=60) == 141
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONUNBUFFERED": "1"}) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 141
