@@ -55,8 +55,10 @@ def lines(rows: Sequence[Row], classes: tuple[str, ...], images: int) -> list[Li
     if scratch:
         pixels: dict[str, tuple[float, ...]] = {p: (scratch[0].scores()["pixels", p],) for p in PROTOCOLS}
         found = [Line("pixels", none, pixels, ""), Line("scratch", none, _scores(scratch, "random"), "")]
-    for method in dict.fromkeys(row.method for row in judged):
+    for method in dict.fromkeys(row.method for row in rows):
         own = [row for row in judged if row.method == method]
+        if not own:
+            continue
         run = RunDirectory(own[0].out).read_config()
         verdicts = sorted({verdict(row) for row in own})
         known = published(classes, images, run)
