@@ -36,7 +36,7 @@ from stopgrad.publish.embed import embed as write_embeddings
 from stopgrad.report.page import write_report as write_page
 from stopgrad.runs import RunDirectory, append_line, read_lines, write_lines
 from stopgrad.thumbnails import thumbnails
-from stopgrad.train import Diverged, Outcome
+from stopgrad.train import Diverged, Outcome, local_places
 from stopgrad.train import pretrain as train_loop
 from stopgrad.world import world
 
@@ -128,7 +128,8 @@ def _train(planned: Plan, splits: Splits, device: torch.device, listeners: Liste
     if not planned.resumes:
         precision = pick_precision(run.train.precision, device)
         run = replace(run, data=replace(run.data, residence=residence), train=replace(run.train, precision=precision))  # type: ignore[arg-type]
-        Order(run.train.seed, len(supply), run.train.batch)  # raises when there are too few images
+        Order(run.train.seed, len(supply), run.train.batch)  # raises when there are too few images,
+        local_places(run)  # and this when they cannot be shared out
         directory.write_environment(splits.train.fingerprint())
     directory.write_config(run)
     bad = len(read_lines(directory.bad_images))

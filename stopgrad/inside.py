@@ -21,7 +21,7 @@ def with_head(run: Path, layers: int) -> Backbone:
     settled, saved = directory.read_config(), load_checkpoint(directory.checkpoints)
     if saved is None:
         raise UserError(f"{run}: has no checkpoint, and the head stands only there")
-    method = initialise(settled, Task(saved.record["images"], settled.train.batch, classes=1))  # no projector depends on classes
+    method = initialise(settled, Task(saved.record["images"], settled.train.batch, classes=2))  # no projector depends on classes
     projector = getattr(method, "projector", nn.Sequential())
     starts = list(accumulate(int(isinstance(m, nn.Linear)) for m in projector))  # the number of every module's layer, from 1
     if not 1 <= layers <= max(starts, default=0):
