@@ -127,7 +127,7 @@ def _train(planned: Plan, splits: Splits, device: torch.device, listeners: Liste
     method = initialise(run, Task(len(supply), run.train.batch, classes), initial)
     if not planned.resumes:
         precision = pick_precision(run.train.precision, device)
-        run = replace(run, data=replace(run.data, residence=residence), train=replace(run.train, precision=precision))  # type: ignore[arg-type]
+        run = replace(run, data=replace(run.data, residence=residence), train=replace(run.train, precision=precision))
         Order(run.train.seed, len(supply), run.train.batch)  # raises when there are too few images,
         local_places(run)  # and this when they cannot be shared out
         directory.write_environment(splits.train.fingerprint())

@@ -26,7 +26,7 @@ def estimate(run: Run, images: int) -> list[str]:
     """Return lines: images a second and time for the whole schedule, memory, as measured over a few steps on made-up images."""
     device = pick_device("auto")
     keep_heap()
-    run = replace(run, train=replace(run.train, precision=pick_precision(run.train.precision, device)))  # type: ignore[arg-type]
+    run = replace(run, train=replace(run.train, precision=pick_precision(run.train.precision, device)))
     side = run.data.short_side or run.views[0].size
     noise = np.random.default_rng(0).integers(0, 255, (8, run.data.channels, side, side), dtype=np.uint8)
     rows = torch.arange(run.train.batch)

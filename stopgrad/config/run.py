@@ -109,6 +109,9 @@ class Optim:
     drop_epochs: tuple[float, ...] = ()
 
 
+Precision = Literal["auto", "fp32", "bf16"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Train:
     """How long, how large, how exact."""
@@ -119,7 +122,7 @@ class Train:
     accumulate: int = 1
     """Parts a batch is split into; BN statistics are then per part, and MoCo's queue moves on with every part."""
     seed: int = 0
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Precision = "auto"
     """auto: bf16 autocast where the device does it natively and gains from it, and says so."""
     compile: bool = False
     """torch.compile the backbone."""

@@ -1,6 +1,9 @@
 """The demo's recipe: SimSiam on the bundled images, sized for two cores and two minutes. How it was found: LOG.md, 2026-11-22."""
 
-from stopgrad.config import Data, Net, Optim, Run, SimSiamConfig, Train, View
+from dataclasses import replace
+
+from stopgrad.config import Data, Net, Optim, Run, Train, View
+from stopgrad.recipes.simsiam import CIFAR10_METHOD
 
 
 def demo() -> Run:
@@ -23,17 +26,10 @@ def demo() -> Run:
         data=Data(source="bundled", channels=1, mean=(0.286,), std=(0.353,), size=28, short_side=None),
         views=(view, view),
         net=Net(backbone="resnet10", stem="small", width=32, zero_init_residual=True),  # zero-init as in the official code
-        method=SimSiamConfig(
+        method=replace(
+            CIFAR10_METHOD,
             projector=(512, 512),  # two layers, as on CIFAR-10 (App. D), and a quarter as wide
             predictor_hidden=128,  # d/4
-            predictor="trained",
-            predictor_fixed_lr=False,
-            stop_gradient=True,
-            projector_bn=(True, True),
-            predictor_bn=(True, False),
-            output_affine=False,
-            similarity="cosine",
-            symmetrised=True,
         ),
         optim=Optim(kind="sgd", lr=0.7, momentum=0.9, weight_decay=5e-4, decay_bn_bias=True, warmup_epochs=0.0),
         train=Train(epochs=24, batch=128, monitor_every=4),
