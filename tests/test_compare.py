@@ -139,8 +139,9 @@ def test_published_numbers_stand_beside_the_same_setting_only(tmp_path: Path) ->
     assert symmetric == {89.7, 89.9}
     line = Line("simsiam", ("512", "", "", "800"), {"knn": (0.9,), "lbfgs": (0.91,)}, "healthy", tuple(found))
     assert "90.4 knn; 91.8 linear" in "\n".join(as_text([line]))
-    markdown, _ = write([line], ["stopgrad pretrain x"], tmp_path)
+    markdown, _ = write([line], 36, ["stopgrad pretrain x"], tmp_path)
     assert "SimSiam paper, Fig. D.1" in markdown.read_text()
+    assert "knn: 36 neighbours" in markdown.read_text()
 
 
 def test_overrides_of_one_method() -> None:

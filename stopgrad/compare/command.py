@@ -55,7 +55,8 @@ def _told(todo: list[Row], failed: dict[Row, int], splits: Splits, out: Path) ->
     if found:
         print()
         print("\n".join(as_text(found)))
-        written = write(found, [shlex.join(("stopgrad", *words)) for row in todo for words in (row.pretrain, row.evaluate)], out)
+        neighbours = next(row.neighbours() for row in todo if row.judged())
+        written = write(found, neighbours, [shlex.join(("stopgrad", *words)) for row in todo for words in (row.pretrain, row.evaluate)], out)
         print(f"written to {' and '.join(map(str, written))}. Next: stopgrad report {out}/*-0 --out {out}/report.html")
     if not failed:
         return 0

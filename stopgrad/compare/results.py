@@ -83,12 +83,15 @@ def as_text(found: Sequence[Line]) -> list[str]:
     return table(cut[0], cut[1:])
 
 
-def write(found: Sequence[Line], commands: Sequence[str], out: Path) -> list[Path]:
+def write(found: Sequence[Line], neighbours: int, commands: Sequence[str], out: Path) -> list[Path]:
     """Write the table as Markdown, with the commands that made it and the published numbers' sources, and as CSV; return where."""
     sources = sorted({p.source for line in found for p in line.published})
     grid = [list(HEAD), ["---"] * len(HEAD), *(line.cells() for line in found)]
     text = ["| " + " | ".join(row) + " |" for row in grid]
-    text += ["", "Top-1, per cent, last epoch, mean ± standard deviation over seeds. knn: 200 neighbours, T 0.1. lbfgs: a linear classifier"]
+    text += [
+        "",
+        f"Top-1, per cent, last epoch, mean ± standard deviation over seeds. knn: {neighbours} neighbours, T 0.1. lbfgs: a linear classifier",
+    ]
     text += ["on frozen features, its l2 chosen on held-out training images."]
     text += [f"Published: {'; '.join(sources)}."] if sources else []
     text += ["", "```", *commands, "```"]

@@ -38,6 +38,10 @@ class Row:
         """Return top-1 by (features, protocol), of what was judged."""
         return {(r["features"], r["protocol"]): float(r["top1"]) for r in read_lines(RunDirectory(self.out).evaluations)}
 
+    def neighbours(self) -> int:
+        """Return the k that its kNN was judged with; few images allow fewer than 200."""
+        return next(int(r["settings"]["k"]) for r in read_lines(RunDirectory(self.out).evaluations) if r["protocol"] == "knn")
+
     def judged(self) -> bool:
         """Whether every protocol has judged its backbone."""
         kinds = ("pixels", "random", "backbone") if self.baselines else ("backbone",)
