@@ -5,14 +5,15 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
 
+from stopgrad.beforehand import check
 from stopgrad.config import Run, differences, from_json, to_json
-from stopgrad.device import has_gpu, pick_device, pick_precision
+from stopgrad.device import has_gpu, pick_device
 from stopgrad.distributed import everyones, together, wait
 from stopgrad.errors import Lost, UserError
 from stopgrad.heap import keep_heap
@@ -20,13 +21,13 @@ from stopgrad.images.bad import Bad, listed
 from stopgrad.images.holdout import Subset, with_held_out
 from stopgrad.images.sources import LabelRule, Source, Splits, open_splits
 from stopgrad.inside import with_head
-from stopgrad.judging import Kind, baselines, evaluate_run, knn_probe, naming, preparation
+from stopgrad.judging import Kind, baselines, evaluate_run, knn_probe, naming, own_source, preparation
 from stopgrad.loader import Order, Supply, open_supply
 from stopgrad.methods import Task, initial_backbone, initialise
 from stopgrad.monitor import Listeners, Verdict
 from stopgrad.nets.backbones import Backbone, wrap
 from stopgrad.nets.files import digest, load, save
-from stopgrad.plan import Plan, as_texts, plan, recipe_name
+from stopgrad.plan import Plan, as_texts, doubts, plan, recipe_name
 from stopgrad.protocols.features import PART
 from stopgrad.protocols.judge import Settings
 from stopgrad.protocols.knn import Knn
@@ -34,14 +35,18 @@ from stopgrad.protocols.lbfgs import Lbfgs
 from stopgrad.publish.embed import Named
 from stopgrad.publish.embed import embed as write_embeddings
 from stopgrad.report.page import write_report as write_page
-from stopgrad.runs import RunDirectory, append_line, read_lines, write_lines
+from stopgrad.runs import RunDirectory, append_line, backbone_file, read_lines, write_lines
+from stopgrad.settle import computing_with, settle_precision, settle_threads
 from stopgrad.thumbnails import thumbnails
 from stopgrad.train import Diverged, Outcome, local_places
 from stopgrad.train import pretrain as train_loop
 from stopgrad.world import world
 
-Images = str | os.PathLike[str] | np.ndarray | torch.Tensor
-"""A folder, a list, a CIFAR or IDX folder, ``bundled``; or an array (N, H, W) or (N, H, W, C), uint8 or uint16."""
+Images = str | os.PathLike[str] | np.ndarray | torch.Tensor | tuple[Any, Any]
+"""A folder, a list, a CIFAR or IDX folder, ``bundled``; or an array (N, H, W) or (N, H, W, C), uint8 or uint16.
+
+Labels come with them: a folder a class, a list's label column, or (images, labels) of arrays, labels (N,) whole numbers from 0.
+"""
 
 
 def _quiet(line: str) -> None:
@@ -64,12 +69,15 @@ def pretrain(
 
     ``recipe`` is a name that ``stopgrad recipes`` lists; without one, ``method`` (SimSiam) is fitted to the images.
     ``settings`` are overrides by path, such as ``{"train.epochs": 50, "net.backbone": "resnet34"}``; ``backbone`` is a module of your own
-    (N, C, H, W) to (N, features), instead of a named one. Raises UserError for what you can mend, Diverged when the loss is not finite.
+    (N, C, H, W) to (N, features), instead of a named one. Labels, where ``images`` has them, train the methods supervised and supcon, and
+    let the monitor and ``evaluate`` judge the others, on a tenth held out where there is no test part; ``labels="none"`` drops them.
+    Raises UserError for what you can mend, Diverged when the loss is not finite.
     """
-    splits = open_images(images, labels)
     own = {} if backbone is None else {"net.backbone": f"module:{type(backbone).__name__}"}
-    overrides = {"data.labels": labels} | own | as_texts(settings or {})
-    planned = plan(splits, splits.train.name, recipe_name(recipe, method), Path(out), overrides, has_gpu)
+    name, overrides = recipe_name(recipe, method), {"data.labels": labels} | own | as_texts(settings or {})
+    check(name, overrides, out=Path(out))
+    splits = open_images(images, cast(LabelRule, overrides["data.labels"]))
+    planned = plan(splits, splits.train.name, name, Path(out), overrides, has_gpu)
     return carry_out(planned, splits, device, listeners or Listeners(), backbone)
 
 
@@ -83,8 +91,7 @@ def carry_out(planned: Plan, splits: Splits, device_name: str, listeners: Listen
     keep_heap()
     with together(device):
         _planned_alike(planned)
-        directory.create()
-        with directory.locked():
+        with directory.begun():
             return _carry_out(planned, splits, device, listeners if world().first else Listeners(), module)
 
 
@@ -126,17 +133,21 @@ def _train(planned: Plan, splits: Splits, device: torch.device, listeners: Liste
     classes = None if splits.train.classes is None else len(splits.train.classes)
     method = initialise(run, Task(len(supply), run.train.batch, classes), initial)
     if not planned.resumes:
-        precision = pick_precision(run.train.precision, device)
+        precision = settle_precision(run, initial, device)
         run = replace(run, data=replace(run.data, residence=residence), train=replace(run.train, precision=precision))
         Order(run.train.seed, len(supply), run.train.batch)  # raises when there are too few images,
         local_places(run)  # and this when they cannot be shared out
+        for line in doubts(run, supply.short_side):
+            listeners.line(f"note: {line}")
+        run = replace(run, train=replace(run.train, threads=settle_threads(run, initial, device)))
         directory.write_environment(splits.train.fingerprint())
     directory.write_config(run)
     bad = len(read_lines(directory.bad_images))
     chosen = {} if planned.resumes else {"chosen": planned.reasons, "verdict": asdict(Verdict())}
     directory.update_status(state="running", images={"used": len(supply), "bad": bad}, **chosen)
     probe = listeners.probe or (knn_probe(run, splits, device) if world().first else None)
-    outcome = train_loop(run, method, supply, directory, device, replace(listeners, probe=probe))
+    with computing_with(run.train.threads):
+        outcome = train_loop(run, method, supply, directory, device, replace(listeners, probe=probe))
     if outcome.state == "finished" and world().first:
         assert isinstance(method.backbone, Backbone)
         named = None if module is not None else replace(run.net, init=None)
@@ -185,7 +196,8 @@ def evaluate(
 ) -> list[dict[str, Any]]:
     """Judge a finished run's backbone, raw pixels and the same backbone at random initialisation; append the records to the run and return them.
 
-    ``data``: labelled images, where not the run's own; ``features``: which of the three; ``head``: take the backbone's after so many layers
+    ``data``: labelled images, where not the run's own, such as ``(images, labels)`` of arrays, which no run keeps; of a source without a
+    test part a tenth is judged on, and the rest learned from; ``features``: which of the three; ``head``: take the backbone's after so many layers
     of the projector; ``backbone``: a fresh module, of a run on a module of your own. Raises UserError without labels or a finished backbone.
     """
     directory, on = RunDirectory(Path(run)), pick_device(device)
@@ -194,7 +206,7 @@ def evaluate(
     trained = load(backbone_file(directory.path), backbone)
     kinds["backbone"] = (with_head(directory.path, head) if head else trained.backbone).eval()
     kinds = {kind: module for kind, module in kinds.items() if kind in features}
-    splits = open_images(data if data is not None else settled.data.source, labels if data is not None else settled.data.labels)
+    splits = open_images(data, labels) if data is not None else open_images(own_source(settled, directory.path), settled.data.labels)
     records = []
     for record in evaluate_run(settled, kinds, splits, protocols, int(trained.extra["step"]), on, tell):
         record |= {"features": f"head {head}"} if head and record["features"] == "backbone" else {}
@@ -215,7 +227,8 @@ def embed(
 ) -> tuple[Path, int]:
     """Write path, label and embedding of every image to a Parquet file (default: embeddings.parquet in the run); return it and how many there are.
 
-    Of a source with a test part, both are written. Raises UserError for what you can mend.
+    The label is the class's name, where ``images`` has labels. Of a source with a test part, both are written.
+    Raises UserError for what you can mend.
     """
     directory, on = RunDirectory(Path(run)), pick_device(device)
     settled, trained = directory.read_config(), load_backbone(directory.path, backbone).to(on)
@@ -255,17 +268,6 @@ def load_backbone(run: str | os.PathLike[str], into: nn.Module | None = None, *,
     if head:
         return with_head(Path(run), head).eval()
     return load(backbone_file(Path(run)), into).backbone.eval()
-
-
-def backbone_file(path: Path) -> Path:
-    """Return the backbone file of a run directory, or ``path`` itself when it is a file. Raises UserError when there is none yet."""
-    if path.is_dir():
-        directory = RunDirectory(path)
-        if not directory.backbone.exists():
-            state = directory.status().get("state", "not begun") if directory.exists() else "not there"
-            raise UserError(f"{path}: no trained backbone here (the run is {state}); run stopgrad pretrain to its end")
-        return directory.backbone
-    return path
 
 
 def _spec(images: Images) -> Any:

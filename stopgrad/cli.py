@@ -114,23 +114,23 @@ def _add_method(p: argparse.ArgumentParser) -> None:
 
 
 def _add_device(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    p.add_argument("--device", type=_device, default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
 
 
 def _add_evaluation(p: argparse.ArgumentParser) -> None:
     _add_run(p)
     names, usual = ("knn", "lbfgs", "linear"), ["knn", "lbfgs"]
-    p.add_argument("--protocol", nargs="+", choices=names, default=usual, help="how (default: knn lbfgs); linear is the papers' SGD/LARS")
+    p.add_argument("--protocol", nargs="+", type=_word, choices=names, default=usual, help="how (default: knn lbfgs); linear is the papers' SGD/LARS")
     p.add_argument("--data", metavar="IMAGES", help="labelled images; default: those of the run")
     p.add_argument("--labels", choices=("auto", "folders"), default="auto", help="where the labels of --data come from (default: %(default)s)")
     kinds = ("pixels", "random", "backbone")
-    p.add_argument("--features", nargs="+", choices=kinds, default=kinds, help="what is judged (default: all three)")
+    p.add_argument("--features", nargs="+", type=_word, choices=kinds, default=kinds, help="what is judged (default: all three)")
     p.add_argument(
-        "--head", type=int, default=0, metavar="LAYERS", help="judge features from inside the head: after this many layers of the projector"
+        "--head", type=_layers, default=0, metavar="LAYERS", help="judge features from inside the head: after this many layers of the projector"
     )
     p.add_argument("--settings", choices=("simsiam", "moco", "simclr"), default="simsiam", help="whose linear protocol (default: %(default)s)")
-    p.add_argument("--k", type=int, default=200, help="kNN: neighbours (default: %(default)s, at most a fifth of the images)")
-    p.add_argument("--temperature", type=float, default=0.1, help="kNN: temperature (default: %(default)s)")
+    p.add_argument("--k", type=_count, default=200, help="kNN: neighbours (default: %(default)s, at most a fifth of the images)")
+    p.add_argument("--temperature", type=_positive, default=0.1, help="kNN: temperature (default: %(default)s)")
     _add_device(p)
 
 
@@ -142,8 +142,37 @@ def _count(text: str) -> int:
     return number
 
 
+def _layers(text: str) -> int:
+    """Return a whole number from 0."""
+    return 0 if text == "0" else _count(text)
+
+
+def _positive(text: str) -> float:
+    """Return a number above 0."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"a number above 0, not {text!r}")
+    return number
+
+
+def _word(text: str) -> str:
+    """Return one of several words, which spaces separate."""
+    if "," in text:
+        raise argparse.ArgumentTypeError(f"separate by spaces: {' '.join(text.replace(',', ' ').split())}")
+    return text
+
+
+def _device(text: str) -> str:
+    """Return the name of a device; whether it is there is seen later."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, cuda, cuda:N")
+    return text
+
+
 def _add_comparison(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--methods", nargs="+", choices=tuple(METHODS), help="which (default: all that the images allow; see 'stopgrad methods')")
+    p.add_argument(
+        "--methods", nargs="+", type=_word, choices=tuple(METHODS), help="which (default: all that the images allow; see 'stopgrad methods')"
+    )
     p.add_argument(
         "--recipe", default="images", help="whose data, view, backbone and length all share (default: %(default)s, chosen for your images)"
     )

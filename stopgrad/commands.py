@@ -4,21 +4,28 @@ Each imports what takes time (torch, numpy, Pillow) only after everything that c
 """
 
 import json
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from stopgrad.config import METHODS, Run, differences, to_json
+from stopgrad.accuracies import accuracies
+from stopgrad.beforehand import check, file_to_write, named, overrides_of, run_directory, trained
+from stopgrad.config import METHODS, Data, Run, differences, to_json
 from stopgrad.errors import UserError
-from stopgrad.plan import Plan, check, choose, parse_overrides, plan, recipe_name
+from stopgrad.images.bad import needed_share, too_many
+from stopgrad.onward import EXPORTS, next_lines
+from stopgrad.plan import Plan, choose, labelled, plan, recipe_name
 from stopgrad.progress import Progress, duration, table
+from stopgrad.publish.targets import refuse_existing
 from stopgrad.recipes import IMAGES, RECIPES, method_of, summary
+from stopgrad.runs import RunDirectory, backbone_file
 from stopgrad.world import world
 
 if TYPE_CHECKING:
-    from stopgrad.images.sources import Splits
+    from stopgrad.images.sources import LabelRule, Splits
     from stopgrad.train import Outcome
 
 DONE, COLLAPSED, DIVERGED, INTERRUPTED = 0, 3, 4, 75
@@ -26,10 +33,10 @@ DONE, COLLAPSED, DIVERGED, INTERRUPTED = 0, 3, 4, 75
 
 def pretrain(asked: Namespace) -> int:
     """``stopgrad pretrain``."""
-    overrides, recipe = _overrides(asked), recipe_name(asked.recipe, asked.method)
-    check(recipe, overrides, asked.images)
-    splits = _splits(asked)
+    overrides, recipe = overrides_of(asked), recipe_name(asked.recipe, asked.method)
     out = asked.out or Path("runs") / f"{Path(asked.images).name or 'images'}-{recipe.replace('/', '-')}"
+    check(recipe, overrides, asked.images, out)
+    splits = _splits(asked.images, overrides["data.labels"])
     planned = plan(splits, asked.images, recipe, out, overrides, _has_gpu)
     return train(planned, splits, asked.device, asked.tensorboard)
 
@@ -40,7 +47,8 @@ def train(planned: Plan, splits: "Splits", device: str, tensorboard: bool) -> in
     if planned.finished and not world().first:
         return DONE
     if planned.finished:
-        print(f"{out}: finished ({planned.run.train.epochs} epochs); nothing to do. Next: stopgrad evaluate {out}")
+        print(f"{out}: finished ({planned.run.train.epochs} epochs); nothing to do")
+        print("\n".join(next_lines(out)))
         return DONE
     from stopgrad.api import carry_out
     from stopgrad.monitor import Listeners
@@ -82,29 +90,16 @@ def _ended(outcome: "Outcome", out: Path) -> int:
         return _status(outcome)
     verdict = "no collapse" if outcome.verdict.state == "healthy" else outcome.verdict.text
     print(f"{out}: trained {outcome.steps} steps in {duration(outcome.seconds)}; {verdict}")
-    print(f"backbone: {out / 'backbone.safetensors'}. Next: stopgrad evaluate {out}; stopgrad report {out}; stopgrad export {out} --to timm")
+    print(f"backbone: {out / 'backbone.safetensors'}")
+    print("\n".join(next_lines(out)))
     return _status(outcome)
 
 
-def _splits(asked: Namespace) -> "Splits":
+def _splits(images: str, labels: str) -> "Splits":
     from stopgrad.images.holdout import with_held_out
     from stopgrad.images.sources import open_splits
 
-    return with_held_out(open_splits(asked.images, asked.labels))
-
-
-def _overrides(asked: Namespace) -> dict[str, str]:
-    flags = {
-        "data.labels": asked.labels,
-        "net.backbone": asked.backbone,
-        "train.epochs": asked.epochs,
-        "train.batch": asked.batch,
-        "train.seed": asked.seed,
-        "train.bn": asked.bn,
-        "data.workers": asked.workers,
-        "train.on_collapse": asked.on_collapse,
-    }
-    return {path: text for path, text in flags.items() if text is not None} | parse_overrides(asked.overrides)
+    return with_held_out(open_splits(images, cast("LabelRule", labels)))
 
 
 def _has_gpu() -> bool:
@@ -119,7 +114,8 @@ def inspect_images(asked: Namespace) -> int:
     check(recipe, {}, asked.images)
     from stopgrad.images.inspect import describe, inspect
 
-    splits = _splits(asked)
+    splits = _splits(asked.images, asked.labels)
+    labelled(recipe, splits)
     found = inspect(splits)
     print("\n".join(describe(found, splits.train.skipped)))
     chosen = choose(found, asked.images, _has_gpu, IMAGES[recipe])
@@ -130,12 +126,20 @@ def inspect_images(asked: Namespace) -> int:
     from stopgrad.estimate import estimate
 
     print("\n".join(f"  {line}" for line in estimate(chosen.run, found.images)))
-    print(f"next: stopgrad pretrain {asked.images}{wish}")
+    wish += f" --labels {asked.labels}" if asked.labels != "auto" else ""
+    bad = len(found.bad) - found.test_bad
+    if share := needed_share(found.images, bad, Data.max_bad):
+        print(f"{too_many(found.images, bad, Data.max_bad)}: mend or remove them, or go on without them as below")
+        wish += f" --set data.max_bad={share}"
+    print(f"next: stopgrad pretrain {shlex.quote(asked.images)}{wish}")
     return DONE
 
 
 def evaluate(asked: Namespace) -> int:
     """``stopgrad evaluate``."""
+    trained(asked.run_directory)
+    if asked.data is not None:
+        named(asked.data)
     from stopgrad.api import evaluate as judge
     from stopgrad.protocols.knn import Knn
     from stopgrad.protocols.lbfgs import Lbfgs
@@ -149,57 +153,63 @@ def evaluate(asked: Namespace) -> int:
     protocols = [settings[name] for name in asked.protocol]
     where = {"data": asked.data, "labels": asked.labels, "device": asked.device}
     records = judge(asked.run_directory, protocols, features=asked.features, head=asked.head, tell=print, **where)
-    print("\n".join(results(records)))
-    print(f"written to {asked.run_directory / 'evaluations.jsonl'}. Next: stopgrad report {asked.run_directory}")
+    print("\n".join(accuracies(records)))
+    print(f"written to {asked.run_directory / 'evaluations.jsonl'}")
+    print("\n".join(next_lines(asked.run_directory)))
     return DONE
 
 
 def compare(asked: Namespace) -> int:
     """``stopgrad compare``."""
-    check(recipe_name(asked.recipe), {}, asked.images)
-    splits = _splits(asked)
+    from stopgrad.cli import parser
     from stopgrad.compare.command import compare as carry_out
+    from stopgrad.compare.command import foreseen
 
+    for row in foreseen(asked):
+        one = parser().parse_args(row.pretrain)
+        try:
+            check(recipe_name(one.recipe, one.method), overrides_of(one), one.images)
+        except UserError as error:
+            raise UserError(f"{row.method}: {error}") from None
+    splits = _splits(asked.images, asked.labels)
     return carry_out(asked, splits, _has_gpu)
-
-
-FEATURES = {"pixels": "raw pixels", "random": "random initialisation", "backbone": "trained backbone"}
-
-
-def results(records: list[dict[str, object]]) -> list[str]:
-    """Return the table of some evaluations: a row a kind of features, a column a protocol."""
-    protocols = list(dict.fromkeys(str(r["protocol"]) for r in records))
-    inside = {str(r["features"]): f"trained, after {r['features']}" for r in records if r["features"] not in FEATURES}
-    labels = {kind: label for kind, label in (FEATURES | inside).items() if any(r["features"] == kind for r in records)}
-    cells = {(r["features"], r["protocol"]): f"{float(str(r['top1'])):.1%}" for r in records}
-    return table(["top-1", *protocols], [[label, *(cells.get((kind, p), "") for p in protocols)] for kind, label in labels.items()])
 
 
 def report(asked: Namespace) -> int:
     """``stopgrad report``."""
-    from stopgrad.api import write_report
+    for run in asked.runs:
+        run_directory(run)
+    file_to_write(asked.out)
+    from stopgrad.report.page import write_report
+    from stopgrad.thumbnails import thumbnails
 
-    page = write_report(asked.runs, asked.out)
+    page = write_report(asked.runs, asked.out or RunDirectory(asked.runs[0]).report, thumbnails())
     print(f"written to {page}; open it in a browser")
     return DONE
 
 
 def embed(asked: Namespace) -> int:
     """``stopgrad embed``."""
+    trained(asked.run_directory)
+    named(asked.images)
+    file_to_write(asked.out)
     from stopgrad.api import embed as write
 
     written, count = write(asked.run_directory, asked.images, asked.out, labels=asked.labels, device=asked.device, tell=print)
-    print(f"{count} embeddings written to {written}. Next: stopgrad report {asked.run_directory}")
+    print(f"{count} embeddings written to {written}")
+    if written.resolve() != (shown := asked.run_directory / "embeddings.parquet").resolve():
+        print(f"the report shows {shown} only: without --out they go there")
+    print("\n".join(next_lines(asked.run_directory)))
     return DONE
 
 
 def export(asked: Namespace) -> int:
     """``stopgrad export``."""
-    from stopgrad.api import backbone_file
+    trained(asked.run_directory, alone=True)
+    out = asked.out or asked.run_directory / EXPORTS[asked.to]
+    refuse_existing(asked.to, out, asked.overwrite)
     from stopgrad.publish.export import export as write
 
-    suffix = {"torchvision": "torchvision.pth", "timm": "timm", "safetensors": "weights.safetensors"}[asked.to]
-    out = asked.out or asked.run_directory / suffix
     print("\n".join(write(backbone_file(asked.run_directory), asked.to, out, asked.overwrite)))
     return DONE
 
@@ -243,6 +253,7 @@ def _recipe(name: str) -> Run:
 
 def demo(asked: Namespace) -> int:
     """``stopgrad demo``."""
+    RunDirectory(asked.out).refuse_others()
     from stopgrad.demo import run
 
     return run(asked.out)

@@ -3,8 +3,9 @@
 import time
 from pathlib import Path
 
+from stopgrad.accuracies import accuracies
 from stopgrad.api import embed, evaluate, open_images, write_report
-from stopgrad.commands import DONE, results, train
+from stopgrad.commands import DONE, train
 from stopgrad.device import has_gpu
 from stopgrad.plan import plan
 from stopgrad.progress import duration
@@ -36,8 +37,7 @@ def run(out: Path) -> int:
         export(directory.backbone, "safetensors", weights)
     print(f"$ stopgrad report {out}\n")
     page = write_report([out])
-    print("\n".join(results(read_lines(directory.evaluations))))
-    print("\naccuracy on 2,000 test images; knn: 200 neighbours, T 0.1; lbfgs: a linear classifier on frozen features, 10,000 labels\n")
+    print("\n".join(accuracies(read_lines(directory.evaluations))) + "\n")
     print(f"report      {page}  (open it in a browser)")
     print(f"backbone    {weights}")
     print(f"embeddings  {directory.embeddings}")

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 
 from stopgrad.config import Run
-from stopgrad.device import pick_device, pick_precision
+from stopgrad.device import pick_device
 from stopgrad.heap import keep_heap
 from stopgrad.images.pool import Pool
 from stopgrad.loader import Batch
-from stopgrad.methods import Task, initialise
+from stopgrad.methods import Task, initial_backbone, initialise
 from stopgrad.optim import Optimizer
 from stopgrad.progress import duration
+from stopgrad.settle import computing_with, settle_precision, settle_threads
 from stopgrad.train import train_step
 
 STEPS = 2
@@ -26,19 +27,21 @@ def estimate(run: Run, images: int) -> list[str]:
     """Return lines: images a second and time for the whole schedule, memory, as measured over a few steps on made-up images."""
     device = pick_device("auto")
     keep_heap()
-    run = replace(run, train=replace(run.train, precision=pick_precision(run.train.precision, device)))
+    backbone = initial_backbone(run)
+    run = replace(run, train=replace(run.train, precision=settle_precision(run, backbone, device)))
     side = run.data.short_side or run.views[0].size
     noise = np.random.default_rng(0).integers(0, 255, (8, run.data.channels, side, side), dtype=np.uint8)
     rows = torch.arange(run.train.batch)
     batch = Batch(Pool.from_arrays(list(noise)).to(device), rows % len(noise), rows, rows % 2)
     task = Task(max(images, run.train.batch), run.train.batch, 2)
-    method = initialise(run, task).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    method = initialise(run, task, backbone).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = Optimizer(method.param_groups(), run.optim)
     taken = []
-    for step in range(STEPS + 1):
-        began = time.perf_counter()
-        float(train_step(run, method, optimizer, batch, step, 0.0).loss)
-        taken.append(time.perf_counter() - began)
+    with computing_with(settle_threads(run, backbone, device)):
+        for step in range(STEPS + 1):
+            began = time.perf_counter()
+            float(train_step(run, method, optimizer, batch, step, 0.0).loss)
+            taken.append(time.perf_counter() - began)
     rate = run.train.batch / min(taken[1:])
     total = images // run.train.batch * run.train.batch * run.train.epochs / rate
     return [

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from stopgrad.config import Data, Run
 from stopgrad.errors import UserError
 from stopgrad.images.bad import Bad, listed
+from stopgrad.images.place import ARRAYS
 from stopgrad.images.pool import Pool, load
 from stopgrad.images.source import Source, Splits
 from stopgrad.loader import Resident, Supply, open_supply
@@ -45,7 +47,7 @@ def parts(splits: Splits, data: Data, device: torch.device, tell: Callable[[str]
     if train.labels is None or test is None or train.classes is None:
         raise UserError(
             f"{train.name}: judging needs labels; put every class in a folder of its own, give a list with a label column, "
-            "or name labelled images (--data)"
+            "or name labelled images (--data LABELLED; in Python data=, which takes arrays with labels too: (images, labels))"
         )
     lenient = replace(data, max_bad=1.0)  # training has decided how many may be bad; here they are named
     supplies = [open_supply(part, lenient, device, tell, naming(tell))[0] for part in (train, test)]
@@ -74,6 +76,16 @@ def _labelled(supply: Supply, source: Source) -> Labelled:
     return Labelled(fetch, torch.from_numpy(source.labels[supply.keep]))
 
 
+def own_source(run: Run, path: Path) -> str:
+    """Return where the images of the run in ``path`` are. Raises UserError when they were arrays, which are nowhere to be found."""
+    if run.data.source == ARRAYS and not Path(ARRAYS).exists():
+        raise UserError(
+            f"{path}: was trained on arrays, which it does not keep; give labelled images: in Python data=(images, labels), "
+            f"or stopgrad evaluate {path} --data LABELLED"
+        )
+    return run.data.source
+
+
 def evaluate_run(
     run: Run,
     kinds: Mapping[Kind, nn.Module],
@@ -89,7 +101,13 @@ def evaluate_run(
     for kind, featuriser in kinds.items():
         weights = digest(featuriser) if isinstance(featuriser, Backbone) else None
         subject = Subject(
-            featuriser=featuriser.to(device), train=images.train, test=images.test, classes=images.classes, prep=images.prep, device=device
+            featuriser=featuriser.to(device),
+            train=images.train,
+            test=images.test,
+            classes=images.classes,
+            prep=images.prep,
+            device=device,
+            name=kind,
         )
         for one in settings:
             about = {"features": kind, "weights_sha256": weights, "step": step if kind == "backbone" else 0}

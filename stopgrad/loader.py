@@ -184,7 +184,7 @@ def open_supply(
     here = (free_ram() // world().local_size, free_device(str(device)))  # every process of this machine holds its own
     ram, memory = zip(*distributed.everyones(here), strict=True)  # and all decide alike, by the fullest
     residence = decide(headers.decoded_bytes(), data.residence, min(ram), None if None in memory else min(memory))
-    tell(f"{len(source)} images, {residence.line}")
+    tell(residence.line)
     usable = headers.usable()
     labels = None if source.labels is None else torch.from_numpy(source.labels)
     if residence.kind == "stream":
@@ -192,8 +192,9 @@ def open_supply(
     else:
         loaded = load(source, data, headers=found)
         usable, bad = loaded.rows, loaded.bad
+    refuse_too_many(source.name, len(usable), bad, data.max_bad)  # before they are noted: a run that is refused leaves nothing behind
     note_bad(bad)
-    refuse_too_many(source.name, len(usable), bad, data.max_bad)
+    tell(f"{len(usable):,} usable images{f', {len(bad):,} set aside' if bad else ''}")
     if residence.kind != "stream":
         pool = loaded.pool.to(device) if residence.kind == "device" else loaded.pool
         return Resident(pool, usable, device, None if labels is None else labels[usable]), residence.kind

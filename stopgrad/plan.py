@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from stopgrad.config import METHODS, RESNETS, Found, Run, differences, problems, set_value
 from stopgrad.errors import UserError
 from stopgrad.images.bad import listed
-from stopgrad.images.place import BUNDLED, existing
 from stopgrad.recipes import IMAGES, RECIPES, method_of
-from stopgrad.recipes.images import Chosen, Machine, images, name_of, with_method
+from stopgrad.recipes.images import Chosen, Machine, images, name_of, refuse_unlabelled, with_method
 from stopgrad.runs import RunDirectory
 
 if TYPE_CHECKING:
@@ -24,8 +23,8 @@ CHANGEABLE = {
 }
 """Fields that decide no weight: a run may be resumed with other values of these. (That the images are the same is checked by fingerprint.)"""
 
-SETTLED = ("train.precision", "data.residence")
-"""Fields whose ``auto`` a run settles when it begins; asking for ``auto`` again is asking for the same."""
+SETTLED = {"train.precision": "auto", "data.residence": "auto", "train.threads": "0"}
+"""Fields that a run settles when it begins, with the word that leaves them to it; asking that again is asking for the same."""
 
 
 @dataclass(frozen=True)
@@ -46,34 +45,68 @@ def plan(splits: "Splits", source: str, recipe: str, out: Path, overrides: Mappi
     Raises UserError for an unknown recipe or field, a contradiction, or a request that differs from the run in ``out``.
     """
     recipe = recipe_name(recipe)
-    check(recipe, overrides)
     directory = RunDirectory(out)
     if directory.exists():
-        return _resumed(directory, splits, source, recipe, overrides)
+        asked, finished = as_begun(directory, recipe, overrides, source)
+        if directory.began_with() != splits.train.fingerprint():
+            raise UserError(f"{out}: was begun with other images than {source} holds now; choose another --out")
+        return Plan(asked, directory, (), resumes=True, finished=finished)
+    labelled(recipe, splits)
     chosen = _base(recipe, splits, source, overrides, has_gpu)
-    said = tuple(line for path, line in chosen.reasons.items() if path not in overrides)
-    return Plan(overridden(_plain_net(chosen.run, overrides), overrides), directory, said, resumes=False, finished=False)
+    run = overridden(plain_net(chosen.run, overrides), overrides)
+    return Plan(run, directory, _standing(chosen.reasons, overrides), resumes=False, finished=False)
+
+
+def labelled(recipe: str, splits: "Splits") -> None:
+    """Raise UserError when the recipe's method needs labels, and there are none."""
+    refuse_unlabelled(recipe.partition("+")[2] or method_of(recipe), len(splits.train.classes or ()))
 
 
 def _base(recipe: str, splits: "Splits", source: str, overrides: Mapping[str, str], has_gpu: Callable[[], bool]) -> Chosen:
     """Return what the recipe says before overrides; what depends on the length and the batch knows those that are asked for."""
-    epochs, batch = (_asked(overrides, path) for path in ("train.epochs", "train.batch"))
+    length = asked_length(overrides)
     if recipe in IMAGES:
         from stopgrad.images.inspect import inspect  # numpy and Pillow: not before the words are known to be right
 
-        return choose(inspect(splits, duplicates=False), source, has_gpu, IMAGES[recipe], epochs, batch)
+        return choose(inspect(splits, duplicates=False), source, has_gpu, IMAGES[recipe], *length)
+    chosen = complete(recipe, len(splits.train), *length)
+    return replace(chosen, run=replace(chosen.run, data=replace(chosen.run.data, source=source)))
+
+
+def complete(recipe: str, images: int, epochs: int | None, batch: int | None) -> Chosen:
+    """Return the run of a recipe that is complete by itself, or of RECIPE+METHOD, whose method is fitted to the number of images and the length."""
     name, _, method = recipe.partition("+")
     run = RECIPES[name]()
-    run = replace(run, data=replace(run.data, source=source))
     if not method:
         return Chosen(run, {})
     train = replace(run.train, epochs=epochs or run.train.epochs, batch=batch or run.train.batch)
-    return with_method(replace(run, train=train), len(splits.train), method)
+    return with_method(replace(run, train=train), images, method)
 
 
-def _asked(overrides: Mapping[str, str], path: str) -> int | None:
-    """Return the number asked for at ``path``, which has been checked to be one; None where it is not asked for, or senseless."""
-    return int(overrides[path]) if int(overrides.get(path, 0)) > 0 else None
+def asked_length(overrides: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """Return the epochs and the batch asked for; None where one is not asked for, or senseless, which ``problems`` tells."""
+    return _number(overrides.get("train.epochs")), _number(overrides.get("train.batch"))
+
+
+def _number(text: str | None) -> int | None:
+    try:
+        return max(int(text or 0), 0) or None
+    except ValueError:
+        return None
+
+
+def _standing(reasons: Mapping[str, str], overrides: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the reasons that speak of no field that was set otherwise, nor of one above or below it."""
+    changed = [_keys(path) for path in overrides]
+
+    def stands(about: str) -> bool:
+        return not any(all(a == b for a, b in zip(_keys(path), keys, strict=False)) for path in about.split(",") for keys in changed)
+
+    return tuple(line for about, line in reasons.items() if stands(about))
+
+
+def _keys(path: str) -> list[str]:
+    return [key for key in path.split(".") if not key.isdigit()]  # a field of one view is one of the views
 
 
 def recipe_name(recipe: str | None = None, method: str | None = None) -> str:
@@ -101,22 +134,6 @@ def _meant(word: str, names: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}? " if close else ""
 
 
-def check(recipe: str, overrides: Mapping[str, str], source: str | None = None) -> None:
-    """Raise UserError for what is wrong whatever the images are: a field, a value, a path that is not there. ``recipe`` is one that exists."""
-    if source is not None and source != BUNDLED:
-        existing(source)
-    for path, text in overrides.items():
-        set_value(_like(recipe), path, text)
-
-
-def _like(recipe: str) -> Run:
-    """Return a run with the fields that ``recipe`` will have: of one for one's own images, the method's first."""
-    if recipe in RECIPES:
-        return RECIPES[recipe]()
-    method = IMAGES[recipe] if recipe in IMAGES else recipe.partition("+")[2]
-    return next(make for name, make in RECIPES.items() if name.startswith(f"{method}/"))()
-
-
 def choose(
     found: Found, source: str, has_gpu: Callable[[], bool], method: str = "simsiam", epochs: int | None = None, batch: int | None = None
 ) -> Chosen:
@@ -126,7 +143,7 @@ def choose(
     return images(replace(found, source=source), Machine(gpu=has_gpu(), cores=os.cpu_count() or 1), method, epochs, batch)
 
 
-def _plain_net(run: Run, overrides: Mapping[str, str]) -> Run:
+def plain_net(run: Run, overrides: Mapping[str, str]) -> Run:
     """Return ``run`` without what only our ResNets have (stem, width, zero-init), when another kind of backbone is asked for."""
     name = overrides.get("net.backbone", run.net.backbone)
     if name in RESNETS:
@@ -143,22 +160,21 @@ def overridden(run: Run, overrides: Mapping[str, str]) -> Run:
     return run
 
 
-def _resumed(directory: RunDirectory, splits: "Splits", source: str, recipe: str, overrides: Mapping[str, str]) -> Plan:
+def as_begun(directory: RunDirectory, recipe: str, overrides: Mapping[str, str], source: str | None = None) -> tuple[Run, bool]:
+    """Return the run that ``directory`` holds, with what may be changed, and whether it is finished. Raises UserError for a request that differs."""
     saved = directory.read_config()
     finished = directory.status().get("state") == "finished"
     if recipe != saved.recipe:
         raise UserError(f"{directory.path}: holds a run of recipe {saved.recipe}, not {recipe}; choose another --out")
-    same = {path: text for path, text in overrides.items() if not (path in SETTLED and text == "auto")}
-    asked = overridden(replace(saved, data=replace(saved.data, source=source)), same)
+    same = {path: text for path, text in overrides.items() if SETTLED.get(path) != text}
+    asked = overridden(replace(saved, data=replace(saved.data, source=source or saved.data.source)), same)
     changed = {p: values for p, values in differences(saved, asked).items() if p not in CHANGEABLE}
     if finished and changed.keys() == {"train.epochs"}:
         raise UserError(_extension(directory, saved, asked))
     if changed:
         changes = "; ".join(f"{p} is {a}, asked for {b}" for p, (a, b) in changed.items())
         raise UserError(f"{directory.path}: holds a run with other settings ({changes}); choose another --out, or ask for the same")
-    if directory.began_with() != splits.train.fingerprint():
-        raise UserError(f"{directory.path}: was begun with other images than {source} holds now; choose another --out")
-    return Plan(asked, directory, (), resumes=True, finished=finished)
+    return asked, finished
 
 
 def _extension(directory: RunDirectory, saved: Run, asked: Run) -> str:
@@ -167,6 +183,14 @@ def _extension(directory: RunDirectory, saved: Run, asked: Run) -> str:
         f"{asked.train.epochs} epochs is another schedule. Either train it whole (--epochs {asked.train.epochs} with a new --out), "
         f"or start a new cosine from these weights (--set net.init={directory.path} with a new --out)"
     )
+
+
+def doubts(run: Run, short_side: int) -> list[str]:
+    """Return what is likely not meant: views larger than the images, by their median shorter side, or than what the backbone is judged at."""
+    largest = max(view.size for view in run.views)
+    small = f"views of {largest} pixels enlarge the images, whose median shorter side is {short_side}"
+    below = f"data.size is {run.data.size}, below views of {largest} pixels: the backbone is judged and used at a smaller size than it is trained at"
+    return [line for line, holds in ((small, short_side < largest), (below, run.data.size < largest)) if holds]
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, str]:

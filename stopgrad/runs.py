@@ -45,6 +45,19 @@ def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
     write_whole(path, b"".join(json.dumps(r, ensure_ascii=False).encode() + b"\n" for r in records))
 
 
+def backbone_file(path: Path) -> Path:
+    """Return the backbone file of a run directory, or ``path`` itself when it is a file. Raises UserError when there is none yet."""
+    if not path.exists():
+        raise UserError(f"{path}: no such run directory or backbone file; name the --out of a stopgrad pretrain")
+    if path.is_dir():
+        directory = RunDirectory(path)
+        if not directory.backbone.exists():
+            state = directory.status().get("state", "not begun") if directory.exists() else "not there"
+            raise UserError(f"{path}: no trained backbone here (the run is {state}); run stopgrad pretrain to its end")
+        return directory.backbone
+    return path
+
+
 class RunDirectory:
     """The files of one run, by name."""
 
@@ -67,14 +80,18 @@ class RunDirectory:
         """Whether a run was started here."""
         return self.config.exists()
 
-    def create(self) -> None:
-        """Make the folder. Raises UserError when something else lies there."""
-        if not self.writes:
-            return
+    def refuse_others(self) -> None:
+        """Raise UserError when something else than a run lies here."""
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path}: a file is in the way; choose another --out")
         if self.path.is_dir() and not self.exists() and any(not _left_by_a_start(p.name) for p in self.path.iterdir()):
             raise UserError(f"{self.path}: the folder holds other files and no run; choose another --out")
+
+    def create(self) -> None:
+        """Make the folder. Raises UserError when something else lies there."""
+        if not self.writes:
+            return
+        self.refuse_others()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -134,6 +151,27 @@ class RunDirectory:
             except BlockingIOError:
                 raise UserError(f"{self.path}: another process is writing this run; wait for it or choose another --out") from None
             yield
+
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """Make the folder and hold it locked. When no run stands in it at the end, what was made for one is taken away again."""
+        made = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        before = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        self.create()
+        with self.locked():
+            try:
+                yield
+            finally:
+                if self.writes and not self.exists():
+                    self._take_away(made, before)
+
+    def _take_away(self, made: list[Path], before: set[str]) -> None:
+        for path in self.path.iterdir():
+            if path.name not in before and _left_by_a_start(path.name):
+                path.unlink()
+        with suppress(OSError):  # somebody else has put something there
+            for folder in made:
+                folder.rmdir()
 
 
 def _left_by_a_start(name: str) -> bool:

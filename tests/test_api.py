@@ -127,6 +127,24 @@ def test_arrays_and_a_backbone_of_ones_own(tmp_path: Path) -> None:
         stopgrad.evaluate(out, data=images, backbone=Own(), device="cpu")
 
 
+def test_arrays_with_labels_train_the_labelled_baseline_and_judge_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(80) % 2
+    images = (60 + 100 * labels[:, None, None] + rng.integers(-20, 20, (80, 12, 12))).astype(np.uint8)
+    settings = {k: v for k, v in SMALL.items() if not k.startswith("method.")}
+    out = tmp_path / "labelled"
+    assert stopgrad.pretrain((images, labels), out, method="supervised", settings=settings, device="cpu").state == "finished"
+    assert "accuracy" in read_lines(out / "metrics.jsonl")[-1]
+    with pytest.raises(UserError, match=r"was trained on arrays, .* data=\(images, labels\), or stopgrad evaluate .* --data LABELLED"):
+        stopgrad.evaluate(out, device="cpu")
+    (record,) = stopgrad.evaluate(out, (Knn(k=5),), data=(images, labels), features=("pixels",), device="cpu")
+    assert (record["top1"], record["train_images"], record["test_images"]) == (1.0, 72, 8)
+    written, _ = stopgrad.embed(out, (images, labels), device="cpu")
+    assert pq.read_table(written).to_pydict()["label"].count("1") == 40
+    with pytest.raises(UserError, match="other images"):
+        stopgrad.pretrain((images + 1, labels), out, method="supervised", settings=settings, device="cpu")
+
+
 def test_a_run_starts_from_another(run: Path, photos: Path, tmp_path: Path) -> None:
     from stopgrad.nets.files import digest
 

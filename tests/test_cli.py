@@ -58,6 +58,20 @@ def test_every_command_has_help_with_an_example(verb: str, capsys: pytest.Captur
         (["pretrain", ".", "--method", "byol", "--set", "method.momentun=1"], "did you mean 'momentum'?"),
         (["pretrain", ".", "--recipe", "moco/cifar10", "--set", "method.prototypes=9"], "no field 'prototypes'; the fields here: projector"),
         (["pretrain", ".", "--bn", "splitt"], "did you mean split?"),
+        (["pretrain", ".", "--set", "method.name=byol"], "by --method byol"),
+        (["pretrain", ".", "--epochs", "-1"], "stopgrad: train.epochs: at least 1, not -1"),
+        (["pretrain", ".", "--set", "train.batch=0"], "stopgrad: train.batch: BN needs at least 2 images, not 0\n"),
+        (["pretrain", ".", "--set", "views.size=1"], "stopgrad: views.size: at least 8 pixels, not 1: a ResNet halves"),
+        (["pretrain", ".", "--batch", "64", "--set", "train.batch=32"], "--batch 64 and --set train.batch=32 contradict each other"),
+        (["pretrain", ".", "--on-collapse", "stop", "--set", "train.on_collapse=warn"], "--on-collapse stop and --set"),
+        (["pretrain", ".", "--backbone", "resnet99"], "resnet50, resnet101, resnet152"),
+        (["pretrain", ".", "--device", "gpu"], "none of auto, cpu, cuda, cuda:N"),
+        (["compare", ".", "--methods", "simsiam,byol"], "separate by spaces: simsiam byol"),
+        (["compare", ".", "--methods", "byol", "--set", "method.prototypes=3"], "byol: method.prototypes: no field"),
+        (["compare", ".", "--set", "train.seed=4"], "--seed 0 and --set train.seed=4"),
+        (["evaluate", ".", "--protocol", "knn,lbfgs"], "separate by spaces: knn lbfgs"),
+        (["evaluate", ".", "--k", "0"], "a whole number from 1"),
+        (["evaluate", ".", "--temperature", "0"], "a number above 0"),
     ],
 )
 def test_a_wrong_word_is_answered_in_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,6 +99,33 @@ MISTAKES = [
     (["pretrain", "{photos}", "--method", "swav", "--set", "method.queu=1"], 2),
     (["evaluate", "nowhere", "--protocol", "kn"], 2),
     (["export", "nowhere", "--to", "onnx"], 2),
+    *(
+        (["pretrain", "{photos}", "--set", wrong], 2)
+        for wrong in ("train.epochs=-1", "train.batch=0", "net.width=0", "views.size=1", "views.0.blur=2")
+    ),
+    (["pretrain", "{photos}", "--recipe", "demo", "--set", "train.accumulate=3"], 2),
+    (["pretrain", "{photos}", "--recipe", "demo", "--method", "byol", "--set", "method.stop_gradient=false"], 2),
+    (["pretrain", "{photos}", "--method", "byol", "--set", "method.stop_gradient=false"], 2),
+    (["pretrain", "{photos}", "--method", "swav", "--bn", "split"], 2),
+    (["pretrain", "{photos}", "--batch", "64", "--set", "train.batch=32"], 2),
+    (["pretrain", "{photos}", "--backbone", "resnet99"], 2),
+    (["pretrain", "{photos}", "--backbone", "vit_b_16", "--set", "net.stem=small"], 2),
+    (["pretrain", "{photos}", "--set", "net.init=nosuch"], 2),
+    (["pretrain", "{photos}", "--out", "{photos}"], 2),
+    (["pretrain", "{photos}", "--recipe", "demo", "--out", "{begun}", "--set", "optim.lr=9"], 2),
+    (["compare", "{photos}", "--epochs", "0"], 2),
+    (["compare", "{photos}", "--methods", "simsiam,byol"], 2),
+    (["evaluate", "nosuch"], 2),
+    (["evaluate", "{begun}"], 2),
+    (["evaluate", "{begun}", "--data", "nosuch"], 2),
+    (["report", "nosuch"], 2),
+    (["report", "{photos}"], 2),
+    (["report", "{begun}", "--out", "{photos}"], 2),
+    (["embed", "nosuch", "{photos}"], 2),
+    (["embed", "{begun}", "{photos}"], 2),
+    (["export", "nosuch", "--to", "timm"], 2),
+    (["export", "{begun}", "--to", "timm"], 2),
+    (["demo", "--out", "{photos}"], 2),
     (["recipes"], 0),
     (["methods"], 0),
     (["show", "simsiam/cifar10"], 0),
@@ -92,9 +133,22 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("words", "status"), MISTAKES, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
-def test_help_and_mistakes_import_no_torch(words: list[str], status: int, photos: Path) -> None:
-    filled = [w.format(photos=photos) for w in words]
+@pytest.fixture
+def begun(tmp_path: Path) -> Path:
+    """A run that was stopped before it had a backbone."""
+    directory = RunDirectory(tmp_path / "begun")
+    directory.create()
+    directory.write_config(RECIPES["demo"]())
+    return directory.path
+
+
+mistakes = pytest.mark.parametrize(("words", "status"), MISTAKES, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
+
+
+@mistakes
+def test_help_and_mistakes_import_no_torch(words: list[str], status: int, photos: Path, begun: Path) -> None:
+    filled = [w.format(photos=photos, begun=begun) for w in words]
+    before = sorted(photos.parent.rglob("*"))
     code = (
         f"import sys\nfrom stopgrad.cli import main\ntry:\n    status = main({filled!r})\nexcept SystemExit as e:\n    status = e.code\n"
         "assert 'torch' not in sys.modules, 'torch'\nsys.exit(status)"
@@ -104,20 +158,20 @@ def test_help_and_mistakes_import_no_torch(words: list[str], status: int, photos
     assert "Traceback" not in done.stderr
     if status:
         assert done.stderr.count("\n") == 1
-        assert [p.name for p in photos.parent.iterdir()] == ["photos"]  # nothing written
+        assert sorted(photos.parent.rglob("*")) == before  # nothing written
 
 
 @pytest.mark.whole
-def test_mistakes_are_answered_in_half_a_second(photos: Path) -> None:
-    """Of processor time, which is what it takes on a machine that has nothing else to do."""
-    for words in (["--help"], ["pretrain", "nowhere"], ["pretrain", str(photos), "--recipe", "simsiam/cifar10", "--set", "optim.lrr=1"]):
-        times = []
-        for _ in range(5):
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            run(*words)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        assert min(times) < 0.5, (words, times)
+@mistakes
+def test_mistakes_are_answered_in_half_a_second(words: list[str], status: int, photos: Path, begun: Path) -> None:
+    """Of processor time, which is what it takes on a machine that has nothing else to do; the quickest of some tries."""
+    times: list[float] = []
+    while len(times) < 5 and min(times, default=1.0) >= 0.5:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert run(*(w.format(photos=photos, begun=begun) for w in words)).returncode == status
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(times) < 0.5, times
 
 
 SMALL = [
@@ -202,10 +256,11 @@ def test_a_run_is_resumed_only_as_it_was_asked(photos: Path, tmp_path: Path, cap
 @pytest.mark.whole
 def test_other_images_are_another_run(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
-    assert main(small(photos, out, "--set", "train.epochs=2000", "--set", "optim.lr=1e30", "--set", "train.checkpoint_seconds=0")) == 4  # diverges
+    words = small(photos, out, "--epochs", "2000", "--set", "optim.lr=1e30", "--set", "train.checkpoint_seconds=0")
+    assert main(words) == 4  # diverges
     assert "not finite" in capsys.readouterr().err
     (photos / "3.png").unlink()
-    assert main(small(photos, out, "--set", "train.epochs=2000", "--set", "optim.lr=1e30", "--set", "train.checkpoint_seconds=0")) == 2
+    assert main(words) == 2
     assert "other images" in capsys.readouterr().err
 
 
@@ -216,6 +271,45 @@ def test_a_folder_with_other_files_is_left_alone(photos: Path, tmp_path: Path, c
     assert main(small(photos, tmp_path / "thesis")) == 2
     assert "holds other files" in capsys.readouterr().err
     assert [p.name for p in (tmp_path / "thesis").iterdir()] == ["text.md"]
+
+
+@pytest.mark.whole
+def test_a_run_that_is_refused_leaves_nothing(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, before = tmp_path / "runs" / "new" / "run", sorted(tmp_path.rglob("*"))
+    (tmp_path / "mine").mkdir()
+    for folder in (out, tmp_path / "mine"):
+        assert main([w.replace("train.batch=8", "train.batch=64") for w in small(photos, folder)]) == 2
+        assert "train.batch: 64 is more than the 20 images" in capsys.readouterr().err
+    (tmp_path / "mine").rmdir()  # which was there before: it stays, empty
+    assert sorted(tmp_path.rglob("*")) == before
+    (photos / "torn.png").write_bytes((photos / "1.png").read_bytes()[:40])
+    assert main(small(photos, out)) == 2
+    said = capsys.readouterr()
+    assert "1 of 21 images (4.8%) cannot be used, data.max_bad allows 1.0%: torn.png" in said.err
+    assert "bad_images.jsonl" not in said.out + said.err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.whole
+def test_inspect_and_pretrain_speak_of_the_same_images(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(photos / "torn.png")
+    (photos / "torn.png").write_bytes((photos / "torn.png").read_bytes()[:-30])  # its header is whole
+    assert main(["inspect", str(photos), "--labels", "none"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "images      20 usable"
+    assert lines[-2].startswith("1 of 21 images (4.8%) cannot be used, data.max_bad allows 1.0%")
+    assert lines[-1] == f"next: stopgrad pretrain {photos} --labels none --set data.max_bad=0.05"
+    assert main(small(photos, tmp_path / "run", "--set", "data.max_bad=0.05")) == 0
+    assert "20 usable images, 1 set aside\n" in capsys.readouterr().out
+
+
+@pytest.mark.whole
+def test_views_larger_than_the_images_are_remarked_on(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([w.replace("views.size=16", "views.size=24") for w in small(photos, tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert "note: views of 24 pixels enlarge the images, whose median shorter side is 16\n" in said
+    assert "note: data.size is 16, below views of 24 pixels" in said
+    assert "views of 16" not in said  # nor a reason for what was set otherwise
 
 
 @pytest.mark.whole

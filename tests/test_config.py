@@ -48,6 +48,7 @@ def test_a_field_of_all_views_is_set_at_once(toy: Run) -> None:
         ("optim", "1", "optim has kind, lr"),
         ("optim.lr.x", "1", "lr is a value"),
         ("views.2.size", "1", "there are 2"),
+        ("method.name", "byol", "by --method byol"),
     ],
 )
 def test_wrong_overrides_name_the_field(toy: Run, path: str, text: str, said: str) -> None:
@@ -93,4 +94,17 @@ def test_contradictions_name_the_field(toy: Run, path: str, text: str, said: str
 
 
 def test_more_than_one_problem_is_told_at_once(toy: Run) -> None:
-    assert len(problems(replace(toy, train=replace(toy.train, epochs=0, batch=1)))) >= 2
+    assert len(problems(replace(toy, train=replace(toy.train, epochs=0, batch=1)))) == 2
+
+
+def test_values_out_of_range_come_without_what_they_contradict(toy: Run) -> None:
+    run = replace(toy, optim=replace(toy.optim, warmup_epochs=1.0), train=replace(toy.train, epochs=-1))
+    assert problems(run) == ["train.epochs: at least 1, not -1"]
+    assert problems(set_value(toy, "train.batch", "0")) == ["train.batch: BN needs at least 2 images, not 0"]
+    assert len(problems(set_value(toy, "views.size", "1"))) == 1  # once for all views
+    assert problems(set_value(toy, "views.1.size", "1"))[0].startswith("views.1.size: at least 8 pixels")
+
+
+def test_what_only_resnets_have_is_refused_of_others(toy: Run) -> None:
+    found = problems(set_value(toy, "net.backbone", "vit_b_16"))
+    assert [line.split(":")[0] for line in found] == ["net.stem", "net.width"]

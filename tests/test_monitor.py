@@ -8,7 +8,7 @@ import torch
 
 from stopgrad.config import Run
 from stopgrad.methods import Output
-from stopgrad.monitor import Monitor, alignment, effective_rank, output_std, uniformity
+from stopgrad.monitor import Monitor, alignment, effective_rank, output_std, uniformity, unrelated
 from stopgrad.monitor.verdict import LOOKS
 from tests.toys import toy_run
 
@@ -113,6 +113,37 @@ def watch(monitor: Monitor, output: Output, first: int, last: int) -> None:
 
 def at(loss: float, chance: float, accuracy: float | None = None) -> Output:
     return Output(torch.tensor(loss), accuracy=None if accuracy is None else torch.tensor(accuracy), chance=chance)
+
+
+@pytest.mark.parametrize(("noise", "state"), [(0.3, "healthy"), (3.0, "unlearned")], ids=["views agree", "views are strangers"])
+def test_at_the_end_it_is_asked_whether_anything_was_learned(toy: Run, noise: float, state: str) -> None:
+    monitor = Monitor(toy)
+    for step in range(10, 60, 10):
+        image = normal(64, 32, step)
+        views = (image + noise * normal(64, 32, step + 1), image + noise * normal(64, 32, step + 2))
+        measured = monitor.look(step, Output(torch.tensor(-0.1), views))
+    assert monitor.verdict.state == "healthy"  # every run begins with strangers
+    monitor.conclude(50, measured)
+    assert monitor.verdict.state == state
+    assert (
+        "has not learned: after 50 steps two views of an image are at a squared distance of 1.73, those of different images of 2.00"
+        in monitor.verdict.text
+    ) == (state == "unlearned")
+
+
+def test_a_collapse_is_not_called_unlearned(toy: Run) -> None:
+    monitor = Monitor(toy)
+    for step in range(10, 10 * LOOKS + 10, 10):
+        measured = monitor.look(step, output(1e-3))
+    monitor.conclude(step, measured)
+    assert monitor.verdict.state == "collapsed"
+
+
+def test_unrelated_is_the_distance_over_pairs_of_different_images() -> None:
+    a, b = normal(7, 5), normal(7, 5, 1) + 1
+    x, y = a / a.norm(dim=1, keepdim=True), b / b.norm(dim=1, keepdim=True)
+    pairs = [float((x[i] - y[j]).square().sum()) for i in range(7) for j in range(7) if i != j]
+    assert float(unrelated(a, b)) == pytest.approx(sum(pairs) / len(pairs), rel=1e-5)
 
 
 STUCK_RUNS = [("swav", math.log(3000), "method.epsilon=0.03"), ("simclr", math.log(2 * 256 - 1), "optim.lr=0.025")]

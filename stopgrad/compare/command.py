@@ -3,25 +3,26 @@
 import os
 import shlex
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stopgrad.compare.results import as_text, lines, write
 from stopgrad.compare.rows import Row, remember, rows
 from stopgrad.compare.work import STOPPED, work
 from stopgrad.config import METHODS
 from stopgrad.errors import UserError
-from stopgrad.images.source import Splits
+
+if TYPE_CHECKING:
+    from stopgrad.images.source import Splits
 
 FLAGS = {"epochs": "--epochs", "batch": "--batch", "backbone": "--backbone", "labels": "--labels", "device": "--device"}
 
 
-def compare(asked: Namespace, splits: Splits, has_gpu: Callable[[], bool]) -> int:
+def compare(asked: Namespace, splits: "Splits", has_gpu: Callable[[], bool]) -> int:
     """Do what is left of the comparison, print the table and write it. Returns the exit status: that of the first row that failed."""
     out: Path = asked.out
-    _check(asked.overrides)
-    methods = _methods(asked, splits)
-    flags = {flag: str(value) for name, flag in FLAGS.items() if (value := getattr(asked, name)) is not None}
+    methods, flags = _methods(asked, splits), _flags(asked)
     wanted = {"images": asked.images, "recipe": asked.recipe, "flags": flags, "set": asked.overrides}
     if stands := remember(out, wanted):
         raise UserError(f"{out}: holds another comparison ({stands}); choose another --out, or ask for the same (methods and seeds may be added)")
@@ -31,15 +32,26 @@ def compare(asked: Namespace, splits: Splits, has_gpu: Callable[[], bool]) -> in
     return _told(todo, failed, splits, out)
 
 
-def _check(overrides: Sequence[str]) -> None:
-    """Raise UserError for a setting of a method that there is not; the rest is checked by each row before it trains."""
-    for pair in overrides:
+def foreseen(asked: Namespace) -> list[Row]:
+    """Return a row of every method that will be compared whatever the images are: those named, or those that need no labels.
+
+    Raises UserError for a setting of a method that there is not, and for an ``--out`` that is no folder.
+    """
+    for pair in asked.overrides:
         name, colon, _ = pair.partition("=")[0].partition(":")
         if colon and name not in METHODS:
             raise UserError(f"--set {pair}: no method {name!r}; there are {', '.join(METHODS)}")
+    if asked.out.exists() and not asked.out.is_dir():
+        raise UserError(f"{asked.out}: a file is in the way; choose another --out")
+    methods = asked.methods or [name for name, config in METHODS.items() if not config.needs_labels]
+    return rows(asked.images, asked.recipe, methods, 1, asked.out, _flags(asked), asked.overrides)
 
 
-def _methods(asked: Namespace, splits: Splits) -> list[str]:
+def _flags(asked: Namespace) -> dict[str, str]:
+    return {flag: str(value) for name, flag in FLAGS.items() if (value := getattr(asked, name)) is not None}
+
+
+def _methods(asked: Namespace, splits: "Splits") -> list[str]:
     """Return the methods to compare: those named, or all that the images allow."""
     unlabelled = splits.train.labels is None
     if asked.methods is None:
@@ -50,7 +62,7 @@ def _methods(asked: Namespace, splits: Splits) -> list[str]:
     return list(dict.fromkeys(asked.methods))
 
 
-def _told(todo: list[Row], failed: dict[Row, int], splits: Splits, out: Path) -> int:
+def _told(todo: list[Row], failed: dict[Row, int], splits: "Splits", out: Path) -> int:
     found = lines(todo, splits.train.classes or (), len(splits.train))
     if found:
         print()

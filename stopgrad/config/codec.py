@@ -10,7 +10,7 @@ from stopgrad.config.methods import METHODS
 from stopgrad.config.run import Net, Run
 from stopgrad.errors import UserError
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the written form; raised when a field changes its meaning."""
 
 
@@ -125,6 +125,8 @@ def _set(node: Any, keys: list[str], text: str, path: str) -> Any:
         return tuple(_set(item, rest, text, path) if i == int(key) else item for i, item in enumerate(node))
     hints = get_type_hints(type(node))
     names = [f.name for f in fields(node)]
+    if path == "method.name" and key == "name":
+        raise UserError(f"method.name: a method is chosen with all its settings, by --method {text} (in Python: method={text!r})")
     if key not in names:
         raise UserError(f"{path}: no field {key!r}{_hint(key, names)}; the fields here: {', '.join(names)}")
     child = getattr(node, key)

@@ -13,7 +13,9 @@ class Found:
     test_images: int
     """Usable images of the test part; 0 when there is none."""
     bad: tuple[tuple[str, str], ...]
-    """(name, reason) of every image whose header is already unusable."""
+    """(name, reason) of every image that is known to be unusable."""
+    test_bad: int = 0
+    """How many of them are of the test part."""
     short_side: tuple[int, int, int]
     """Smallest, median and largest shorter side, pixels, after EXIF rotation."""
     equal_size: bool

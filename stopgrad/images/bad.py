@@ -8,7 +8,7 @@ Bad = tuple[str, str]
 """(name, reason) of an image that was set aside."""
 
 LISTED = 20
-"""Bad images that an error message names; all of them are in the run's bad_images.jsonl."""
+"""Bad images that an error message names; where the run goes on, all of them are in its bad_images.jsonl."""
 
 
 class BadImage(Exception):
@@ -31,12 +31,23 @@ def refuse_too_many(source: str, usable: int, bad: Sequence[Bad], max_bad: float
     if not usable:
         why = f"all {len(bad)} images are unreadable: {listed(bad)}" if bad else "no images found"
         raise UserError(f"{source}: {why}; give a folder, a list or arrays with readable images")
-    share = len(bad) / (usable + len(bad))
-    if share > max_bad:
+    if share := needed_share(usable, len(bad), max_bad):
+        whole = ", which lists them all in the run's bad_images.jsonl" if len(bad) > LISTED else ""
         raise UserError(
-            f"{source}: {len(bad)} of {usable + len(bad)} images ({share:.1%}) cannot be used, data.max_bad allows {max_bad:.1%}: {listed(bad)}. "
-            f"Mend or remove them, or go on without them by --set data.max_bad={_next_share(share)}"
+            f"{source}: {too_many(usable, len(bad), max_bad)}: {listed(bad)}. "
+            f"Mend or remove them, or go on without them by --set data.max_bad={share}{whole}"
         )
+
+
+def needed_share(usable: int, bad: int, max_bad: float) -> str | None:
+    """Return the ``data.max_bad``, two digits, that admits ``bad`` images beside ``usable``; None when ``max_bad`` does already."""
+    share = bad / max(usable + bad, 1)
+    return f"{min(1.0, -(-share * 100 // 1) / 100):.2f}" if share > max_bad else None
+
+
+def too_many(usable: int, bad: int, max_bad: float) -> str:
+    """Return in words how many cannot be used, and how many may."""
+    return f"{bad} of {usable + bad} images ({bad / (usable + bad):.1%}) cannot be used, data.max_bad allows {max_bad:.1%}"
 
 
 def listed(bad: Sequence[Bad]) -> str:
@@ -47,8 +58,3 @@ def listed(bad: Sequence[Bad]) -> str:
 
 def _escaped(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _next_share(share: float) -> str:
-    """Return a share, two digits, that admits ``share``."""
-    return f"{min(1.0, -(-share * 100 // 1) / 100):.2f}"

@@ -1,5 +1,6 @@
 """Held-out images where a labelled source has no test part: a fixed tenth, kept out of training, so that judging is on images not seen."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +11,7 @@ from stopgrad.config import Data
 from stopgrad.images.bad import Bad
 from stopgrad.images.header import Header
 from stopgrad.images.planes import Planes
-from stopgrad.images.source import Names, Source, Splits
+from stopgrad.images.source import ArraySource, Names, Source, Splits
 from stopgrad.keys import generator
 
 SHARE = 10
@@ -23,6 +24,11 @@ class Subset(Source):
 
     base: Source
     rows: NDArray[np.int64]
+
+    def fingerprint(self) -> str:
+        """Return a hex digest of what the images are; of images in memory, whose names say nothing, that of all the pixels goes in."""
+        own = super().fingerprint()
+        return hashlib.sha256((own + self.base.fingerprint()).encode()).hexdigest() if isinstance(self.base, ArraySource) else own
 
     def sizes(self) -> NDArray[np.int64]:
         """Return the bytes of every image's file."""

@@ -24,24 +24,28 @@ _SAMPLE_SIDE = 256
 def inspect(splits: Splits, max_pixels: int = MAX_PIXELS, sample: int | None = 512, duplicates: bool = True) -> Found:
     """Return what the headers of all images tell, and a decoded ``sample`` of the training part, evenly spaced (None: every image).
 
-    An image that fails to decode in the sample is bad as well. Mean and standard deviation are over the pixels of the sampled images that
-    can have the most frequent number of channels, each image weighing the same. A source without a usable image gives zeros.
+    An image that fails to decode in the sample is bad as well, and so is one that cannot have the most frequent number of channels: a run
+    sets it aside. Mean and standard deviation are over the pixels of the sampled images, each weighing the same. A source without a usable
+    image gives zeros.
     """
     train, test = splits
-    headers = survey(train, max_pixels)
-    moments = _sampled(train, headers, max_pixels, sample)
-    headers = headers.without(moments.bad)
-    test_headers = None if test is None else survey(test, max_pixels)
+    whole = survey(train, max_pixels)
+    most = next((c for c, _ in _counted(whole)), 1)
+    moments = _sampled(train, whole, most, max_pixels, sample)
+    readable = whole.without(moments.bad)
+    headers = readable.without(readable.refused(most))
     usable = headers.usable()
+    tested, test_bad = _tested(test, most, max_pixels)
     sides = np.minimum(headers.heights[usable], headers.widths[usable])
     return Found(
         source=train.name,
         images=len(usable),
-        test_images=0 if test_headers is None else len(test_headers.usable()),
-        bad=(*_bad(train, headers), *(() if test is None or test_headers is None else _bad(test, test_headers))),
+        test_images=tested,
+        bad=(*_bad(train, headers), *test_bad),
+        test_bad=len(test_bad),
         short_side=(int(sides.min()), int(np.median(sides)), int(sides.max())) if len(usable) else (0, 0, 0),
         equal_size=len(np.unique(headers.heights[usable])) <= 1 and len(np.unique(headers.widths[usable])) <= 1,
-        channels=_counted(headers),
+        channels=_counted(readable),
         bits=int(headers.bits.max(initial=8)),
         classes=len(train.classes or ()),
         duplicates=_duplicates(train, usable) if duplicates else 0,
@@ -57,7 +61,7 @@ def describe(found: Found, skipped: Mapping[str, int], most_bad: int = 20) -> li
     kinds = {1: "grey", 3: "RGB"}
     channels = ", ".join(f"{count:,} {kinds.get(c, f'with {c} channels')}" for c, count in found.channels) or "none"
     lines = [
-        f"images      {found.images:,}{f' to train on, {found.test_images:,} to test on' if found.test_images else ''}",
+        f"images      {found.images:,} usable{f' to train on, {found.test_images:,} to test on' if found.test_images else ''}",
         f"classes     {found.classes or 'none (no labels)'}",
         f"sizes       shorter side {smallest} to {largest} pixels, median {median}{', all equal' if found.equal_size and found.images else ''}",
         f"channels    {channels}",
@@ -82,9 +86,8 @@ class _Moments:
     bad: dict[int, str]
 
 
-def _sampled(source: Source, headers: Survey, max_pixels: int, sample: int | None) -> _Moments:
+def _sampled(source: Source, headers: Survey, channels: int, max_pixels: int, sample: int | None) -> _Moments:
     """Return mean and standard deviation a channel, and what could not be decoded."""
-    channels = next((c for c, _ in _counted(headers)), 1)
     data = Data(source="", channels=channels, mean=(0.0,), std=(1.0,), size=_SAMPLE_SIDE, short_side=_SAMPLE_SIDE, max_pixels=max_pixels)
     able = headers.wanted(data).usable()
     chosen = able if sample is None else able[np.unique(np.linspace(0, len(able) - 1, min(sample, len(able))).round().astype(np.int64))]
@@ -104,6 +107,15 @@ def _sampled(source: Source, headers: Survey, max_pixels: int, sample: int | Non
     std = np.sqrt(np.maximum(second - first**2, 0))
     bad = {int(i): result for i, result in zip(chosen, results, strict=True) if isinstance(result, str)}
     return _Moments(tuple(first.tolist()), tuple(std.tolist()), bad)
+
+
+def _tested(test: Source | None, channels: int, max_pixels: int) -> tuple[int, list[Bad]]:
+    """Return how many images of the test part are usable, and the others."""
+    if test is None:
+        return 0, []
+    headers = survey(test, max_pixels)
+    headers = headers.without(headers.refused(channels))
+    return len(headers.usable()), _bad(test, headers)
 
 
 def _duplicates(source: Source, rows: NDArray[np.int64]) -> int:

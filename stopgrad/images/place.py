@@ -7,6 +7,8 @@ from stopgrad.errors import UserError
 
 BUNDLED = "bundled"
 """The name of the set in the package."""
+ARRAYS = "arrays"
+"""The name of images handed over in memory, which no path leads back to."""
 
 
 def existing(spec: str) -> Path:

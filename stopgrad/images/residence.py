@@ -31,15 +31,14 @@ def decide(needed: int, asked: Literal["auto", "device", "ram", "stream"], ram: 
     """
     size = f"{megabytes(needed)} of decoded images"
     if asked == "stream":
-        return Residence("stream", f"{size}: streamed, as asked")
+        return Residence("stream", f"{size}: streamed, as data.residence says")
     if asked == "device" and device is not None:
         _need(needed, device, "device", "the device")
-        return Residence("device", f"{size}: on the device, as asked ({megabytes(device)} free)")
+        return Residence("device", f"{size}: on the device, as data.residence says ({megabytes(device)} free)")
     if asked in ("ram", "device"):
         _need(needed, ram, asked, "RAM")
-        return Residence(
-            "ram", f"{size}: in RAM{', the device has no memory of its own' if asked == 'device' else ', as asked'} ({megabytes(ram)} free)"
-        )
+        why = "the device has no memory of its own" if asked == "device" else "as data.residence says"
+        return Residence("ram", f"{size}: in RAM, {why} ({megabytes(ram)} free)")
     if needed > RAM_SHARE * ram:
         return Residence("stream", f"{size}: streamed, decoded again every epoch ({megabytes(ram)} of RAM free)")
     if device is not None and needed <= DEVICE_SHARE * device:

@@ -39,10 +39,14 @@ class Survey:
         good[list(bad)] = 0
         return Survey(self.heights * good, self.widths * good, self.channels * good, self.bits * good, self.bad | bad)
 
+    def refused(self, channels: int) -> dict[int, str]:
+        """Return index → reason of the images that cannot have ``channels``."""
+        reasons = {int(c): refusal(int(c), channels) for c in np.unique(self.channels[self.usable()])}
+        return {int(i): reason for i in self.usable() if (reason := reasons[int(self.channels[i])])}
+
     def wanted(self, data: Data) -> "Survey":
         """Return the survey of the images as ``data`` wants them: reduced, with its channels; those that cannot have them become bad."""
-        reasons = {int(c): refusal(int(c), data.channels) for c in np.unique(self.channels[self.usable()])}
-        found = self.without({int(i): reason for i in self.usable() if (reason := reasons[int(self.channels[i])])})
+        found = self.without(self.refused(data.channels))
         for i in found.usable():
             found.heights[i], found.widths[i] = reduced_size(int(found.heights[i]), int(found.widths[i]), data.short_side)
         found.channels[found.usable()] = data.channels

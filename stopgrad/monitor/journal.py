@@ -79,6 +79,8 @@ class Journal:
         output = _joined(output)
         before = self.monitor.verdict.state
         measured = self.monitor.look(step, output)
+        if step == self.steps:
+            self.monitor.conclude(step, measured)
         if self.monitor.verdict.state != before:
             self.directory.update_status(verdict=asdict(self.monitor.verdict))
             self.listeners.line(self.monitor.verdict.text or f"step {step}: the outputs differ again, no longer collapsed")

@@ -28,6 +28,13 @@ def alignment(a: Tensor, b: Tensor) -> Tensor:
     return (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(dim=1).mean()
 
 
+def unrelated(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared distance of the unit vectors of a (N, d) and b (N, d) over pairs of different images: alignment, where nothing is learned."""
+    a, b = F.normalize(a.float(), dim=1), F.normalize(b.float(), dim=1)
+    n = a.shape[0]
+    return 2 - 2 * (a.sum(dim=0) @ b.sum(dim=0) - (a * b).sum()) / (n * (n - 1))
+
+
 def uniformity(z: Tensor) -> Tensor:
     """Logarithm of the mean of exp(−2‖x − y‖²) over pairs of unit vectors of z (N, d): 0 at collapse, near −4 when uniform and d is large."""
     z = F.normalize(z.float(), dim=1)

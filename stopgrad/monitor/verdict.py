@@ -2,6 +2,7 @@
 
 Three signs, each the mean of the newest looks: outputs that are all alike (SimSiam Fig. 2), a loss that stays where equal outputs put it
 (ln K of SwAV, ln(2N − 1) of SimCLR, ln(K + 1) of MoCo), and keys that are always recognised (MoCo App. A.9: BN gives them away).
+At the end of the schedule one more is asked: whether two views of an image are nearer to each other than views of different images.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import torch
 from stopgrad.config import MethodConfig, Run
 from stopgrad.config.method import Sign
 from stopgrad.methods import Output
-from stopgrad.monitor.measures import alignment, effective_rank, output_std, uniformity
+from stopgrad.monitor.measures import alignment, effective_rank, output_std, uniformity, unrelated
 
 LOOK_EVERY = 10
 """Steps between two looks at the outputs, however rarely records are written."""
@@ -27,13 +28,17 @@ STUCK_SHARE, STUCK_AFTER = 0.99, 500
 LEAKING_ACCURACY = 0.999
 """Contrastive accuracy at which the keys are given away: MoCo without shuffling exceeds 99.9 % (App. A.9)."""
 
+UNLEARNED_SHARE = 0.75
+"""Of the distance between views of different images: two views of one image that end farther apart than this have not been learned.
+SimSiam begins at 0.6 (easy views) to 0.95; runs that learned anything ended below 0.55, one whose classifier stayed at chance at 0.96."""
+
 
 @dataclass
 class Verdict:
     """What the monitor says of a run."""
 
     state: str = "healthy"
-    """healthy, collapsed or diverged."""
+    """healthy, collapsed, diverged, or at the end unlearned."""
     text: str = ""
     since_step: int | None = None
 
@@ -88,6 +93,7 @@ class Monitor:
             values["std"] = output_std(output.z[0])
         if len(output.z) > 1:
             values["alignment"] = alignment(output.z[0], output.z[1])
+            values["unrelated"] = unrelated(output.z[0], output.z[1])
             if output.p:
                 values["gap"] = alignment(output.p[0], output.z[1])  # how far the prediction is from its target
         if output.accuracy is not None:
@@ -102,6 +108,18 @@ class Monitor:
     def look_closely(self, output: Output) -> dict[str, float]:
         """Return the measures that need a decomposition or all pairs, over one batch; none of a method without projections."""
         return {"rank": float(effective_rank(output.z[0])), "uniformity": float(uniformity(output.z[0]))} if output.z else {}
+
+    def conclude(self, step: int, measured: dict[str, float]) -> None:
+        """Judge the end of the schedule, whose last measures are given: a run that is well may yet have learned nothing."""
+        looks = [look for look in [*self.looks, {"step": step} | measured][-LOOKS:] if look.get("unrelated", 0) > 0]
+        if self.verdict.state != "healthy" or not looks:
+            return
+        near, far = (sum(look[name] for look in looks) / len(looks) for name in ("alignment", "unrelated"))
+        if near > UNLEARNED_SHARE * far:
+            distances = f"two views of an image are at a squared distance of {near:.2f}, those of different images of {far:.2f}"
+            more = f"train longer (--epochs {4 * self.run.train.epochs}), on more images if there are any"
+            rate = f"or try a higher rate (--set optim.lr={4 * self.run.optim.lr:g}), gentler views (--set views.scale=0.4,1)"
+            self.verdict = Verdict("unlearned", f"has not learned: after {step} steps {distances}. Next: {more}, {rate}, in a new --out")
 
     def _judge(self, step: int, measured: dict[str, float]) -> None:
         self.looks = [*self.looks, {"step": step} | measured][-LOOKS:]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stopgrad.config import Net
+from stopgrad.config.run import resnet_only
 from stopgrad.errors import UserError
 from stopgrad.nets.resnet import RESNETS, STEMS, ResNet
 
@@ -42,7 +43,8 @@ def build(net: Net, channels: int, size: int) -> Backbone:
             raise UserError(f"net.stem: {net.stem!r} is none of {', '.join(STEMS)}")
         resnet = ResNet(name, channels=channels, stem=net.stem, width=net.width, zero_init_residual=net.zero_init_residual)
         return Backbone(resnet, resnet.features, channels)
-    _refuse_resnet_fields(net)
+    if wrong := resnet_only(net):
+        raise UserError(wrong[0])
     try:
         module = _from_torchvision(name, channels, size) if library == "torchvision" else _from_timm(name, channels, size)
     except _REFUSALS as error:
@@ -189,15 +191,6 @@ _REFUSALS = (AssertionError, RuntimeError, ValueError)
 def _wrong_images(who: str, channels: int, size: int, error: Exception) -> UserError:
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
     return UserError(f"{who} cannot take {channels} x {size} x {size} images ({reason}); choose another view size or backbone")
-
-
-def _refuse_resnet_fields(net: Net) -> None:
-    """Raise UserError where ``net`` asks of torchvision's or timm's network what only stopgrad's ResNets can do."""
-    fields = (("stem", net.stem, "imagenet"), ("width", net.width, 64), ("zero_init_residual", net.zero_init_residual, False))
-    for field, value, neutral in fields:
-        if value != neutral:
-            names = ", ".join(RESNETS)
-            raise UserError(f"net.{field}: {str(value).lower()} is for {names} only; with {net.backbone} it must be {str(neutral).lower()}")
 
 
 _INSTALL_TIMM = "pip install 'stopgrad[timm]'"

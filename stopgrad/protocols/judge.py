@@ -14,7 +14,7 @@ from stopgrad.errors import UserError
 from stopgrad.protocols.features import Labelled, Preparation, features, in_order
 from stopgrad.protocols.knn import Knn, knn
 from stopgrad.protocols.lbfgs import Lbfgs, choose
-from stopgrad.protocols.linear import Linear, fitted, steps_per_epoch, train
+from stopgrad.protocols.linear import LINEAR, Linear, fitted, steps_per_epoch, train
 from stopgrad.protocols.scores import Score, ranks, score
 
 Settings = Knn | Lbfgs | Linear
@@ -31,6 +31,8 @@ class Subject:
     classes: int
     prep: Preparation
     device: torch.device
+    name: str = ""
+    """Put before every line told, where there is one: several subjects are judged in turn."""
 
     @cached_property
     def train_features(self) -> Tensor:
@@ -80,6 +82,7 @@ def judge(settings: Settings, subject: Subject, tell: Callable[[str], object] = 
     The same subject and settings give the same score on the same device. Raises UserError where the images do not allow the protocol.
     """
     begin = time.perf_counter()
+    told = _named(subject.name, tell)
     for part, images in (("training", subject.train), ("test", subject.test)):
         if not len(images):
             raise UserError(f"{settings.protocol}: there are no labelled {part} images")
@@ -92,9 +95,9 @@ def judge(settings: Settings, subject: Subject, tell: Callable[[str], object] = 
         case Lbfgs():
             found, chosen, notes = _lbfgs(settings, subject)
         case Linear():
-            found, chosen, notes = _linear(settings, subject, tell)
+            found, chosen, notes = _linear(settings, subject, told)
     for note in notes:
-        tell(note)
+        told(note)
     return Judgement(
         protocol=settings.protocol,
         score=found,
@@ -104,6 +107,10 @@ def judge(settings: Settings, subject: Subject, tell: Callable[[str], object] = 
         notes=tuple(notes),
         seconds=time.perf_counter() - begin,
     )
+
+
+def _named(name: str, tell: Callable[[str], object]) -> Callable[[str], object]:
+    return (lambda line: tell(f"{name}: {line}")) if name else tell
 
 
 Found = tuple[Score, dict[str, Any], list[str]]
@@ -133,11 +140,25 @@ def _linear(settings: Linear, subject: Subject, tell: Callable[[str], object]) -
         notes = [f"linear ({settings.name}): {lowered}: there are only {taken.batch} training images"]
     queries = subject.test_features.to(subject.device)
     classifier = train(subject.featuriser, queries.shape[1], subject.train, subject.classes, subject.prep, taken, subject.device, tell)
-    if classifier.loss > (guess := math.log(subject.classes)):
-        ended = f"the training loss ended at {classifier.loss:.1f}, a guess has {guess:.1f}"
-        notes.append(f"linear ({settings.name}): {ended}: lr {settings.lr:g} is too high for features of this size; go by another protocol")
+    notes += [f"linear ({settings.name}): {line}" for line in _misfit(settings, classifier.loss, subject.classes, queries)]
     steps = taken.epochs * steps_per_epoch(taken, len(subject.train))
     return _score(classifier.logits(queries), subject), {"batch": taken.batch, "steps": steps}, notes
+
+
+def _misfit(settings: Linear, loss: float, classes: int, features: Tensor) -> list[str]:
+    """Return what a training loss that ended above or at a guess's says of the rate; SGD's step goes with the square of the features' length."""
+    guess, length = math.log(classes), float(features.norm(dim=1).mean())
+    ended, size = f"the training loss ended at {loss:.3f}, a guess has {guess:.3f}", f"features of this size (mean length {length:.2g})"
+    if loss > DIVERGED * guess:
+        return [f"{ended}: lr {settings.lr:g} is too high for {size}; go by another protocol"]
+    if loss < LEARNED * guess:
+        return []
+    other = "--protocol lbfgs" if settings.lr >= LINEAR["moco"].lr else "--settings moco (lr 30) or --protocol lbfgs"
+    return [f"{ended}: nothing was learned; lr {settings.lr:g} is too low for {size}, or they say nothing of the classes: take {other}"]
+
+
+DIVERGED, LEARNED = 1.05, 0.99
+"""Shares of a guess's loss: above the first a classifier has diverged, below the second it has learned something."""
 
 
 def _score(logits: Tensor, subject: Subject) -> Score:

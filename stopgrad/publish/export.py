@@ -18,8 +18,7 @@ from stopgrad.files import write_whole
 from stopgrad.nets.backbones import classifier, first_convolution, locate, timm_options, torchvision_net, torchvision_options
 from stopgrad.nets.files import Loaded, load, save
 from stopgrad.nets.resnet import RESNETS, STEMS
-
-TARGETS = ("torchvision", "timm", "safetensors")
+from stopgrad.publish.targets import TARGETS, refuse_existing, written
 
 
 def export(backbone_file: Path, to: str, out: Path, overwrite: bool = False) -> list[str]:
@@ -34,12 +33,11 @@ def export(backbone_file: Path, to: str, out: Path, overwrite: bool = False) -> 
     if to not in TARGETS:
         close = get_close_matches(to, TARGETS, n=1)
         raise UserError(f"--to: {to!r} is none of {', '.join(TARGETS)}{f'; did you mean {close[0]!r}?' if close else ''}")
-    written = [out / "model.safetensors", out / "config.json"] if to == "timm" else [out]
-    _refuse_existing(out, written, overwrite)
+    refuse_existing(to, out, overwrite)
     loaded = load(backbone_file)
     assert loaded.net is not None  # load raises for modules that cannot be built by name
     code = {"torchvision": _to_torchvision, "timm": _to_timm, "safetensors": _to_safetensors}[to](loaded, loaded.net, out)
-    megabytes = sum(path.stat().st_size for path in written) / 1e6
+    megabytes = sum(path.stat().st_size for path in written(to, out)) / 1e6
     mean, std = _per_channel(loaded)
     return [
         f"# {str(out)!r}: {loaded.net.backbone}, {loaded.backbone.features} features an image, {megabytes:.1f} MB",
@@ -47,14 +45,6 @@ def export(backbone_file: Path, to: str, out: Path, overwrite: bool = False) -> 
         *code,
         "net.eval()",
     ]
-
-
-def _refuse_existing(out: Path, written: list[Path], overwrite: bool) -> None:
-    if out in written and out.is_dir():
-        raise UserError(f"{out}: a folder; this target writes a file, name one")
-    there = [path for path in written if path.exists()]
-    if there and not overwrite:
-        raise UserError(f"{there[0]}: exists; choose another --out or add --overwrite")
 
 
 def _to_torchvision(loaded: Loaded, net: Net, out: Path) -> list[str]:
@@ -120,11 +110,11 @@ def _timm_config(loaded: Loaded, net: Net) -> dict[str, Any]:
     library, name = locate(net.backbone)
     if library == "torchvision":
         raise UserError(f"--to timm: {net.backbone} is a network of torchvision's; use --to torchvision or --to safetensors")
-    if library == "stopgrad" and (net.stem, net.width) != ("imagenet", 64):
-        raise UserError(
-            f"--to timm: timm's ResNets have the ImageNet stem and width 64, not stem {net.stem} and width {net.width}; "
-            "use --to torchvision or --to safetensors"
-        )
+    fields = (("stem", str(net.stem), "imagenet"), ("width", str(net.width), "64"))
+    if library == "stopgrad" and (wrong := [field for field in fields if field[1] != field[2]]):
+        has = " and ".join(f"{field} {value} (timm's: {theirs})" for field, value, theirs in wrong)
+        anew = " ".join(f"--set net.{field}={theirs}" for field, _, theirs in wrong)
+        raise UserError(f"--to timm: this {net.backbone} has {has}; use --to torchvision or --to safetensors, or pretrain anew with {anew}")
     if library == "stopgrad":
         architecture, arguments = (name, {}) if name != "resnet10" else ("resnet18", {"layers": list(RESNETS[name][1])})
         layers = {"first_conv": "conv1", "classifier": "fc", "fixed_input_size": False}

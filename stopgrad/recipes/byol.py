@@ -136,18 +136,18 @@ def cifar10() -> Run:
 
 def fitted(known: Known) -> Fitted:
     """BYOL fitted to your own images."""
-    reasons = {"optim.kind": SGD_REASON}
+    reasons = {"optim": SGD_REASON}
     theirs, momentum = sgd(known), 0.99  # lightly
     optim = replace(theirs, lr=theirs.lr / 4, weight_decay=theirs.weight_decay * 4)  # its loss is a quarter of the paper's, which is ours
     if known.many:
         optim = replace(imagenet().optim, lr=0.4, warmup_epochs=min(10, known.epochs / 10))
         momentum = 0.9995
-        reasons["optim.kind"] = "LARS with rate and momentum encoder of the paper's run at batch 512 (73.7 on ImageNet)"
+        reasons["optim"] = "LARS with rate and momentum encoder of the paper's run at batch 512 (73.7 on ImageNet)"
     blurred = known.view.blur > 0
     first = replace(known.view, jitter=(0.4, 0.4, 0.2, 0.1), blur=1.0 if blurred else 0.0)  # App. B
     second = replace(first, blur=0.1 if blurred else 0.0, solarise=0.2)  # App. B
     blur = "the first is blurred with probability 1, the second 0.1; " if blurred else ""
-    reasons["views.solarise"] = f"the views differ, as published: {blur}only the second is solarised, with probability 0.2"
+    reasons["views.solarise,views.blur"] = f"the views differ, as published: {blur}only the second is solarised, with probability 0.2"
     width = 1024 if known.small else 4096  # lightly's CIFAR-10 benchmark; the paper
     return Fitted(
         method=BYOLConfig(projector=(width, 256), predictor_hidden=width, momentum=momentum, stop_gradient=True, predictor_lr=1.0),

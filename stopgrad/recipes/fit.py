@@ -42,7 +42,7 @@ class Fitted:
     about_batch: str
     """What is published of the method at batches of this size."""
     reasons: dict[str, str]
-    """Field of the run to what was chosen for it and why."""
+    """Field of the run (and, after commas, others that the line speaks of) to what was chosen for it and why: set otherwise, it is not said."""
     bn: Literal["sync", "local", "split"] = "sync"
     bn_splits: int = 8
 

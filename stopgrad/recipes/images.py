@@ -30,7 +30,7 @@ class Chosen:
 
     run: Run
     reasons: dict[str, str]
-    """Field of the run to what was chosen for it and why."""
+    """Field of the run (and, after commas, others that the line speaks of) to what was chosen for it and why."""
 
 
 def images(found: Found, machine: Machine, method: str = "simsiam", epochs: int | None = None, batch: int | None = None) -> Chosen:
@@ -39,8 +39,7 @@ def images(found: Found, machine: Machine, method: str = "simsiam", epochs: int 
     ``epochs`` and ``batch``: where they are asked for, and not to be chosen; what depends on them is fitted to them.
     Raises UserError when the method needs labels and there are none.
     """
-    if METHODS[method].needs_labels and not found.classes:
-        raise UserError(f"{method}: needs labels, and these images have none; put every class in a folder of its own, or give a list")
+    refuse_unlabelled(method, found.classes)
     reasons: dict[str, str] = {}
     kinds = {count for count, _ in found.channels}
     channels = 3 if kinds == {1, 3} else found.channels[0][0]  # grey among colour is read as colour; else the most frequent
@@ -56,7 +55,7 @@ def images(found: Found, machine: Machine, method: str = "simsiam", epochs: int 
     reasons |= fitted.reasons
     views = _coloured(fitted.views, channels, reasons)
     short_side = _short_side(found, views, reasons)
-    reasons["data.mean"] = f"mean and std measured on a sample of your images; {channels} channel{'s' if channels > 1 else ''}"
+    reasons["data.mean,data.std,data.channels"] = f"mean and std measured on a sample of your images; {channels} channel{'s' if channels > 1 else ''}"
     data = Data(
         source=found.source,
         channels=channels,
@@ -68,6 +67,12 @@ def images(found: Found, machine: Machine, method: str = "simsiam", epochs: int 
     train = Train(epochs=epochs, batch=batch, monitor_every=max(1, epochs // 100), bn=fitted.bn, bn_splits=fitted.bn_splits)
     recipe = name_of(method)
     return Chosen(Run(recipe=recipe, data=data, views=views, net=net, method=fitted.method, optim=fitted.optim, train=train), reasons)
+
+
+def refuse_unlabelled(method: str, classes: int) -> None:
+    """Raise UserError when ``method`` needs labels, and there are none."""
+    if METHODS[method].needs_labels and not classes:
+        raise UserError(f"{method}: needs labels, and these images have none; put every class in a folder of its own, or give a list")
 
 
 def with_method(run: Run, images: int, method: str) -> Chosen:
@@ -102,7 +107,7 @@ def _net(found: Found, machine: Machine, size: int, reasons: dict[str, str]) -> 
     backbone = "resnet50" if deep else "resnet18"
     stems = {"imagenet": "its 7x7 stem with max-pool", "cifar": "a 3x3 stem without stride for small images", "small": "a 3x3 stem with stride 2"}
     lean = "" if width == 64 else f", width {width}: a sixteenth of the arithmetic of the CIFAR net, for training without a GPU"
-    reasons["net.backbone"] = f"{backbone} with {stems[stem]}{lean}"
+    reasons["net.backbone,net.stem,net.width"] = f"{backbone} with {stems[stem]}{lean}"
     return Net(backbone=backbone, stem=stem, width=width, zero_init_residual=stem == "imagenet")
 
 
@@ -132,9 +137,9 @@ def _coloured(views: tuple[View, ...], channels: int, reasons: dict[str, str]) -
     """Return ``views``, without what only RGB images have where these are not; and say what they lack."""
     jittered = any(view.jitter_p for view in views)
     if channels != 3 and jittered:
-        reasons["views.jitter"] = "no saturation, hue or greyscale in the views: the images are not RGB"
+        reasons["views.jitter,views.grey"] = "no saturation, hue or greyscale in the views: the images are not RGB"
     if jittered and not any(view.blur for view in views):
-        reasons["views.blur"] = "no blur in the views: they are small (SimSiam, App. D)"
+        reasons["views.blur,views.size"] = "no blur in the views: they are small (SimSiam, App. D)"
     return views if channels == 3 else tuple(replace(view, jitter=(*view.jitter[:2], 0.0, 0.0), grey=0.0) for view in views)
 
 
@@ -144,7 +149,7 @@ def _short_side(found: Found, views: tuple[View, ...], reasons: dict[str, str]) 
     if found.short_side[2] <= enough:
         return None
     fills = f"the smallest crop, {smallest:.0%} of the area, still fills a view of {size}"
-    reasons["data.short_side"] = f"images are read at a shorter side of at most {enough}: {fills}"
+    reasons["data.short_side,views.size,views.scale"] = f"images are read at a shorter side of at most {enough}: {fills}"
     return enough
 
 

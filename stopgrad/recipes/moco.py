@@ -122,10 +122,11 @@ def fitted(known: Known) -> Fitted:
     few = f"at most half of the images, so that few are of the image itself; {published} on {sets}"
     momentum = 0.999 if large else 0.99
     parts = next(n for n in (8, 4, 2, 1) if known.batch % n == 0 and known.batch // n >= min(4, known.batch))
+    split = f"{parts} part{'s' if parts > 1 else ''}"
     reasons = {
         "method.queue": f"a queue of {queue} keys: {few if queue < published else f'as on {sets}'}",
         "method.momentum": f"key encoder's momentum {momentum}: that of {sets}; a short training needs keys that follow",
-        "train.bn": f"BN statistics over {parts} part{'s' if parts > 1 else ''} of the batch, and shuffled keys (Sec. 3.3): published with 8",
+        "train.bn,train.bn_splits,method.shuffle": f"BN statistics over {split} of the batch, and shuffled keys (Sec. 3.3): published with 8",
     }
     return Fitted(
         method=MoCoConfig(

@@ -126,11 +126,11 @@ def cifar10() -> Run:
 
 def fitted(known: Known) -> Fitted:
     """SimCLR fitted to your own images."""
-    reasons = {"optim.kind": SGD_REASON}
+    reasons = {"optim": SGD_REASON}
     optim = sgd(known)
     if known.many:
         optim = replace(imagenet().optim, lr=0.075, lr_rule="sqrt", warmup_epochs=min(10, known.epochs / 10))  # v1, App. B.1
-        reasons["optim.kind"] = "LARS under the square-root rule: what SimCLR published for batches of 256 and 512 on ImageNet (Table B.1)"
+        reasons["optim"] = "LARS under the square-root rule: what SimCLR published for batches of 256 and 512 on ImageNet (Table B.1)"
     temperature = 0.1 if known.many else 0.5
     usual = "as on ImageNet" if known.many else "the best on CIFAR-10 (App. B.9), and lightly's for small sets; ImageNet's is 0.1"
     reasons["method.temperature"] = f"temperature {temperature}: {usual}"

@@ -97,5 +97,5 @@ def fitted(known: Known) -> Fitted:
         views=(known.view, known.view),  # the code's are SimSiam's
         optim=replace(base.optim, warmup_epochs=min(10, known.epochs / 10) if warm else 0, warmup_from=0.02 if warm else 0.0),
         about_batch="the official code's for CIFAR is 1024, and a smaller one has fewer positives of every class",
-        reasons={"optim.kind": "SGD as in the official code for CIFAR: LARS is for the paper's batch of 6144"},
+        reasons={"optim": "SGD as in the official code for CIFAR: LARS is for the paper's batch of 6144"},
     )

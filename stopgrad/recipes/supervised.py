@@ -114,7 +114,7 @@ def fitted(known: Known) -> Fitted:
         optim=replace(optim, warmup_epochs=min(optim.warmup_epochs, known.epochs / 10)),
         about_batch="256 (VISSL) and 1024 (SupCon's code) are published",
         reasons={
-            "optim.kind": "SGD as in the official code of SupCon for CIFAR" if known.small else "SGD as in BYOL's supervised baseline",
+            "optim": "SGD as in the official code of SupCon for CIFAR" if known.small else "SGD as in BYOL's supervised baseline",
             "views.flip": "one view, cropped and flipped only",
         },
     )

@@ -154,14 +154,14 @@ def fitted(known: Known) -> Fitted:
         "method.prototypes": f"{prototypes} prototypes: one for about a hundred images, at most the 3000 published",
         "method.queue": f"a queue of {queue}: {many}" if queue else f"no queue: {few}",
         "method.freeze_epochs": f"prototypes stay as they are for {span}: an epoch and 313 steps are published",
-        "optim.kind": "LARS with the rate of the official run at batch 256; no setting with SGD is published",
+        "optim": "LARS with the rate of the official run at batch 256; no setting with SGD is published",
     }
     base = known.view if known.small else replace(known.view, jitter=(0.8, 0.8, 0.8, 0.2))  # lightly's strength 0.5 on CIFAR-10; the code
     views: tuple[View, ...] = (base, base)
     if base.size >= 96:
         small = round(base.size * 96 / 224 / 8) * 8
         views = (replace(base, scale=LARGE_SCALE),) * 2 + (replace(base, size=small, scale=SMALL_SCALE),) * 6
-        reasons["views.scale"] = f"multi-crop: 2 views of {base.size} pixels and 6 of {small}, as 224 and 96 in the paper"
+        reasons["views.scale,views.size"] = f"multi-crop: 2 views of {base.size} pixels and 6 of {small}, as 224 and 96 in the paper"
     return Fitted(
         method=replace(
             METHOD,

@@ -1,6 +1,7 @@
-"""Small line charts as inline SVG: nice ticks, labelled reference lines, several series, and the data for the hover.
+"""Small line charts as inline SVG: nice ticks, reference lines, several series, and the data for the hover.
 
 Coordinates are those of the viewBox. Colours are classes (``s0``, ``s1``, …), so that the page's style sheet decides on them.
+What a reference line means is written below the chart, not in it: there is no place that every curve leaves free.
 """
 
 import math
@@ -16,10 +17,12 @@ FRAME = {"width": WIDTH, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOT
 """The same for page.js."""
 BUCKETS = 120
 """Stretches of steps of which a series keeps its first, lowest, highest and last record: about the pixels of a chart."""
-LETTER = 5.5
-"""Width of a letter of a label, about."""
 FEW = 24
 """Series of at most this many points show each as a dot."""
+COLOURS = 10
+"""Colours of runs; further runs take them again, dashed, then dotted."""
+CLEAR = 11
+"""Least distance of two labels of an axis."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,12 @@ class Series:
 
 @dataclass(frozen=True)
 class Reference:
-    """A dashed horizontal line with a few words on it."""
+    """A dotted horizontal line at ``value``, and what it means in a few words."""
 
     value: float
     label: str
+    bound: bool = True
+    """Whether no value can lie beyond it: the axis may then end there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +96,11 @@ def log_ticks(low: float, high: float) -> list[float]:
     return found
 
 
+def paint(colour: int) -> str:
+    """Return the classes that give a run its colour."""
+    return f"s{colour % COLOURS}" + (f" turn{min(colour // COLOURS, 2)}" if colour >= COLOURS else "")
+
+
 def thin(series: Series) -> Series:
     """Return ``series`` with at most a few hundred of its own records: of each stretch the first, lowest, highest and last.
 
@@ -136,7 +146,7 @@ def axes(chart: Chart) -> tuple[Scale, Scale]:
     if low == high:
         low, high = (low / 2, high * 2) if chart.log else (low - 0.1 * (abs(low) or 1), high + 0.1 * (abs(high) or 1))
     air = 0.0 if chart.log else 0.04 * (high - low)
-    fixed = {*chart.include, *(r.value for r in chart.references)}
+    fixed = {*chart.include, *(r.value for r in chart.references if r.bound)}
     x = Scale(min(0, *steps), max(1, *steps), LEFT, RIGHT) if steps else Scale(0, 1, LEFT, RIGHT)
     y = Scale(low - (0 if low in fixed else air), high + (0 if high in fixed else air), BOTTOM, TOP, chart.log)
     return x, y
@@ -145,24 +155,19 @@ def axes(chart: Chart) -> tuple[Scale, Scale]:
 def svg(chart: Chart, marks: Sequence[tuple[int, int]] = ()) -> Markup:
     """Return the chart as an ``<svg>``; ``marks`` are (step, colour) of vertical lines: where a run collapsed."""
     x, y = axes(chart)
-    places = log_ticks(y.low, y.high) if chart.log else ticks(y.low, y.high, 4)
     parts = [Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}" tabindex="0">').format(WIDTH, HEIGHT, chart.title)]
-    for value, label in zip(places, tick_labels(places, chart.percent), strict=True):
-        parts.append(
-            Markup('<path class="grid" d="M{} {}H{}"/><text class="y" x="{}" y="{}">{}</text>').format(
-                LEFT, y(value), RIGHT, LEFT - 6, y(value) + 3.5, label
-            )
-        )
+    for value, label, kind in _marked(chart, y):
+        line = Markup("") if kind else Markup('<path class="grid" d="M{} {}H{}"/>').format(LEFT, y(value), RIGHT)
+        parts.append(line + Markup('<text class="y{}" x="{}" y="{}">{}</text>').format(kind, LEFT - 6, round(y(value) + 3.5, 1), label))
     steps = ticks(x.low, x.high, 4)
     for step, label in zip(steps, tick_labels(steps), strict=True):
         parts.append(Markup('<text class="x" x="{}" y="{}">{}</text>').format(x(step), HEIGHT - 5, label))
-    parts += [Markup('<path class="mark s{}" d="M{} {}V{}"/>').format(colour, x(step), TOP, BOTTOM) for step, colour in marks]
+    parts += [Markup('<path class="mark {}" d="M{} {}V{}"/>').format(paint(colour), x(step), TOP, BOTTOM) for step, colour in marks]
     parts += [Markup('<path class="reference" d="M{} {}H{}"/>').format(LEFT, y(r.value), RIGHT) for r in chart.references]
     parts += [_line(line, x, y) for line in chart.series]
-    parts += [_reference_label(r, chart, x, y) for r in chart.references]
     parts += [
         Markup('<path class="cross" d=""/><text class="when" y="{}"></text>').format(HEIGHT - 5),
-        *(Markup('<circle class="at s{}" r="3"/>').format(line.colour) for line in chart.series),
+        *(Markup('<circle class="at {}" r="3"/>').format(paint(line.colour)) for line in chart.series),
     ]
     return Markup("").join([*parts, Markup("</svg>")])
 
@@ -181,21 +186,19 @@ def _line(line: Series, x: Scale, y: Scale) -> Markup:
             ends_here = i + 1 == len(line.values) or not math.isfinite(line.values[i + 1])
             pieces.append(f"{'L' if pen_down else 'M'}{x(step)} {y(value)}" + ("h0" if ends_here and not pen_down else ""))
         pen_down = math.isfinite(value)
-    drawn = Markup('<path class="line s{}" d="{}"/>').format(line.colour, "".join(pieces))
+    drawn = Markup('<path class="line {}" d="{}"/>').format(paint(line.colour), "".join(pieces))
     if len(line.steps) > FEW:
         return drawn
     dots = "".join(f"M{x(s)} {y(v)}h0" for s, v in zip(line.steps, line.values, strict=True) if math.isfinite(v))
-    return drawn + Markup('<path class="dots s{}" d="{}"/>').format(line.colour, dots)
+    return drawn + Markup('<path class="dots {}" d="{}"/>').format(paint(line.colour), dots)
 
 
-def _reference_label(reference: Reference, chart: Chart, x: Scale, y: Scale) -> Markup:
-    """Above its line, at the end where the curves leave room."""
-    height, width = y(reference.value) - 4, LETTER * len(reference.label)
-    points = [(x(s), y(v)) for line in chart.series for s, v in zip(line.steps, line.values, strict=True) if math.isfinite(v)]
-
-    def room(start: float, end: float) -> float:
-        return min((abs(py - height + 4) for px, py in points if start <= px <= end), default=math.inf)
-
-    at_right = room(RIGHT - width, RIGHT) >= min(room(LEFT, LEFT + width), 14)
-    place, side = (RIGHT, "label") if at_right else (LEFT + 4, "label start")
-    return Markup('<text class="{}" x="{}" y="{}">{}</text>').format(side, place, round(height, 1), reference.label)
+def _marked(chart: Chart, y: Scale) -> list[tuple[float, str, str]]:
+    """Return (value, label, class) of the axis: the references first, then the nice numbers that leave their labels room."""
+    found = [(r.value, f"{r.value:,g}".replace("-", "−"), " of-reference") for r in chart.references]
+    places = log_ticks(y.low, y.high) if chart.log else ticks(y.low, y.high, 4)
+    return found + [
+        (value, label, "")
+        for value, label in zip(places, tick_labels(places, chart.percent), strict=True)
+        if all(abs(y(value) - y(r.value)) >= CLEAR for r in chart.references)
+    ]

@@ -1,7 +1,7 @@
 """Which curves a run has, what they are measured against, and how to read them."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from markupsafe import Markup
 from stopgrad.config import Run
 from stopgrad.report.charts import Chart, Reference, Series, hover, svg, thin
 from stopgrad.report.files import RunFiles
-from stopgrad.report.wording import readable
+from stopgrad.report.wording import counted, readable
 
 
 @dataclass(frozen=True)
@@ -20,61 +20,97 @@ class Drawn:
     key: str
     title: str
     note: str
+    log: bool
+    references: tuple[str, ...]
     svg: Markup
     last: tuple[tuple[int, str], ...]
 
 
 def draw(runs: Sequence[RunFiles]) -> tuple[list[Drawn], list[dict[str, Any]]]:
     """Return the charts of ``runs``, one line a run in each, and the data of their hover; quantities never recorded are left out."""
-    marks = [(r.collapsed_since, i) for i, r in enumerate(runs) if r.collapsed_since is not None]
+    marks = [(r.collapsed_since, r.colour) for r in runs if r.collapsed_since is not None]
     charts = [chart for chart in _charts(runs) if chart.series]
-    drawn = [Drawn(c.key, c.title, c.note, svg(c, marks), tuple((s.colour, readable(s.values[-1], c.percent)) for s in c.series)) for c in charts]
-    return drawn, [hover(c) for c in charts]
+    return [_drawn(chart, marks) for chart in charts], [hover(c) for c in charts]
+
+
+def _drawn(chart: Chart, marks: Sequence[tuple[int, int]]) -> Drawn:
+    last = tuple((s.colour, readable(s.values[-1], chart.percent)) for s in chart.series)
+    return Drawn(
+        chart.key,
+        chart.title,
+        chart.note,
+        chart.log,
+        tuple(r.label for r in sorted(chart.references, key=lambda r: -r.value)),
+        svg(chart, marks),
+        last,
+    )
 
 
 def _charts(runs: Sequence[RunFiles]) -> Iterable[Chart]:
-    lowest = sorted({low for r in runs if (low := r.config.method.lowest_loss) is not None})
+    floors = limits(runs, lambda run: run.config.method.lowest_loss, "two views agree fully")
+    alone = "A collapse reaches the floor at once; a falling loss alone proves nothing."
     yield Chart(
         key="loss",
         title="Loss",
-        note="A collapse reaches the floor at once; a falling loss alone proves nothing."
-        if lowest
-        else "Comparable only between runs of one method.",
+        note="Comparable only between runs of one method." if len({r.config.method.name for r in runs}) > 1 or not floors else alone,
         series=_series(runs, "loss"),
-        references=tuple(Reference(low, f"{low:g}: two views agree fully".replace("-", "−")) for low in lowest),
-        include=(0,) if lowest else (),
+        references=floors,
+        include=(0,) if floors else (),
     )
     yield Chart(
         key="std",
         title="Output std × √d",
         note="How differently images are represented. Healthy runs stay near 1.",
         series=_series(runs, "std"),
-        references=(Reference(1, "1: isotropic"), Reference(0, "0: collapse")),
+        references=(Reference(1, "1: isotropic", bound=False), Reference(0, "0: collapse")),
     )
-    limits = sorted({limit for r in runs if (limit := most_rank(r.config)) is not None})
     yield Chart(
         key="rank",
         title="Effective rank",
         note="How many directions the outputs use (RankMe), of as many as the smaller of batch and width allows.",
         series=_series(runs, "rank"),
-        references=(Reference(1, "1: collapse"), *(Reference(limit, f"{limit:,}: the most possible") for limit in limits)),
+        references=(
+            Reference(1, "1: collapse"),
+            *limits([r for r in runs if r.series("rank")[0]], lambda run: most_rank(run.config), "the most possible"),
+        ),
         log=True,
     )
+    distances = _series(runs, "alignment")
+    far = any(value > 1 for line in distances for value in line.values)  # else the line would only flatten the curves
     yield Chart(
         key="alignment",
         title="Alignment",
         note="Mean squared distance of the unit outputs of one image's two views; lower is closer.",
-        series=_series(runs, "alignment"),
-        references=(Reference(0, "0: views agree"),),
+        series=distances,
+        references=(Reference(0, "0: views agree"), *([Reference(2, "2: views are unrelated", bound=False)] if far else [])),
     )
     yield Chart(
         key="uniformity",
         title="Uniformity",
-        note="How evenly the unit outputs cover the sphere; lower is more even.",
+        note="How evenly the unit outputs cover the sphere; lower is more even. −4 is an average: the outputs of one batch can lie below it.",
         series=_series(runs, "uniformity"),
-        references=(Reference(0, "0: collapse"), Reference(-4, "−4: evenly spread")),
+        references=(Reference(0, "0: collapse"), Reference(-4, "−4: independent directions, d large", bound=False)),
     )
     yield from _without_reference(runs)
+
+
+def limits(runs: Sequence[RunFiles], limit: Callable[[RunFiles], float | None], words: str) -> tuple[Reference, ...]:
+    """Return a line for every limit that a run has, rising, and whose it is where the runs do not all share it."""
+    held: dict[float, list[RunFiles]] = {}
+    for run in runs:
+        if (value := limit(run)) is not None:
+            held.setdefault(value, []).append(run)
+    return tuple(
+        Reference(value, f"{value:,g}: {words}".replace("-", "−") + ("" if len(own) == len(runs) else f" ({_whose(own, runs)})"))
+        for value, own in sorted(held.items())
+    )
+
+
+def _whose(own: Sequence[RunFiles], runs: Sequence[RunFiles]) -> str:
+    """Return the methods of ``own`` where they tell them from the other ``runs``, else their names."""
+    methods = dict.fromkeys(run.config.method.name for run in own)
+    apart = all(run.config.method.name not in methods for run in runs if run not in own)
+    return ", ".join(methods if apart else (run.name for run in own))
 
 
 def _without_reference(runs: Sequence[RunFiles]) -> Iterable[Chart]:
@@ -103,14 +139,14 @@ def _without_reference(runs: Sequence[RunFiles]) -> Iterable[Chart]:
     yield Chart(
         key="lr",
         title="Learning rate",
-        note="Of the backbone; linear warm-up if any, then a cosine or steps.",
+        note=f"Of the backbone: {'; '.join(dict.fromkeys(_schedule(run.config) for run in runs))}.",
         series=_series(runs, "lr"),
         include=(0,),
     )
     yield Chart(
         key="images_per_second",
         title="Images per second",
-        note="Whole training step, two views an image.",
+        note=f"Whole training step, {_views(runs)} an image.",
         series=_series(runs, "images_per_second"),
         include=(0,),
     )
@@ -124,11 +160,23 @@ def _without_reference(runs: Sequence[RunFiles]) -> Iterable[Chart]:
     )
 
 
+def _schedule(run: Run) -> str:
+    """Return the shape of the learning rate in words."""
+    warm = f"{counted(run.optim.warmup_epochs, 'epoch')} of linear warm-up, then " if run.optim.warmup_epochs else ""
+    drops = f"steps down after {' and '.join(f'{epoch:g}' for epoch in run.optim.drop_epochs)} epochs"
+    return warm + ("a cosine" if run.optim.schedule == "cosine" else drops)
+
+
+def _views(runs: Sequence[RunFiles]) -> str:
+    counts = sorted({len(run.config.views) for run in runs})
+    return f"{' or '.join(map(str, counts))} view{'' if counts == [1] else 's'}"
+
+
 def most_rank(run: Run) -> int | None:
     """Return the highest effective rank the monitor can see: it looks at one part of a batch. None: there is no output to watch."""
     return None if run.method.width is None else min(run.train.batch // run.train.accumulate, run.method.width)
 
 
 def _series(runs: Sequence[RunFiles], field: str) -> tuple[Series, ...]:
-    lines = [Series(r.name, i, *r.series(field)) for i, r in enumerate(runs)]
+    lines = [Series(r.name, r.colour, *r.series(field)) for r in runs]
     return tuple(thin(line) for line in lines if any(math.isfinite(v) for v in line.values))

@@ -28,12 +28,23 @@ class Status:
     bad: int
     """Images set aside."""
     verdict: str
-    """healthy, collapsed or diverged."""
+    """healthy, collapsed, diverged, or whatever else the monitor calls it."""
     since_step: int | None
     text: str
-    """What is to be said of a collapse or divergence; empty while healthy."""
+    """What is to be said of it; empty while healthy."""
     chosen: tuple[str, ...]
     """What was decided from the images, a line each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """How a protocol chose its penalty: on training images held out for it, never on the test images."""
+
+    tried: tuple[tuple[float, float], ...]
+    """(l2, accuracy on the held-out images, 0..1)."""
+    chosen: float
+    images: int
+    """Held-out images; 0 where that is not told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +59,13 @@ class Evaluation:
     interval: tuple[float, float] | None
     """The ends of the 95 % interval of top1, where they are given."""
     step: int | None
+    train_images: int | None
+    test_images: int | None
     stated: dict[str, Any]
-    """What else decides the number: the sizes of both sets, classes, settings."""
+    """What else decides the number: the sizes of both sets, classes, settings but those of the sweep."""
+    sweep: Sweep | None
+    notes: tuple[str, ...]
+    """What a reader must know of the number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +87,10 @@ class RunFiles:
     evaluations: tuple[Evaluation, ...]
     """The latest of every pair of protocol and features."""
     embeddings: Path | None
+    written: frozenset[str]
+    """Names in the directory: what need not be made again."""
+    colour: int = 0
+    """Its colour on the page."""
 
     def series(self, field: str) -> tuple[list[int], list[float]]:
         """Return (steps, values) of the records that hold ``field``; null and what is not finite become NaN."""
@@ -93,6 +113,13 @@ class RunFiles:
         """The step since which the run is collapsed, None when it is not."""
         return self.status.since_step if self.status is not None and self.status.verdict == "collapsed" else None
 
+    @property
+    def test_images(self) -> int | None:
+        """How many images of the run's own source it is judged on and never trained on; None where no result tells."""
+        known = self.status
+        own = () if known is None else (known.used, known.used + known.bad)
+        return next((e.test_images for e in self.evaluations if e.train_images in own and e.test_images), None)
+
     def evaluation(self, protocol: str, features: str) -> Evaluation | None:
         """Return the latest result of ``protocol`` on ``features``, None when there is none."""
         return next((e for e in self.evaluations if (e.protocol, e.features) == (protocol, features)), None)
@@ -114,6 +141,7 @@ def read_run(directory: Path, name: str) -> RunFiles:
         metrics=tuple(records[step] for step in sorted(records)),
         evaluations=tuple(evaluations.values()),
         embeddings=files.embeddings if files.embeddings.exists() else None,
+        written=frozenset(path.name for path in directory.iterdir()),
     )
 
 
@@ -135,7 +163,9 @@ def _status(record: dict[str, Any]) -> Status:
 
 
 def _evaluation(record: dict[str, Any]) -> Evaluation:
-    sizes = {key: record[key] for key in ("train_images", "test_images", "classes") if key in record}
+    sizes: dict[str, Any] = {key: record[key] for key in ("train_images", "test_images", "classes") if key in record}
+    settings = dict(record.get("settings") or {})
+    sweep = _sweep(settings)
     top5, interval = record.get("top5"), record.get("interval")
     return Evaluation(
         protocol=str(record["protocol"]),
@@ -144,8 +174,22 @@ def _evaluation(record: dict[str, Any]) -> Evaluation:
         top5=None if top5 is None else float(top5),
         interval=None if interval is None else (float(interval[0]), float(interval[1])),
         step=record.get("step"),
-        stated=sizes | (record.get("settings") or {}),
+        train_images=sizes.get("train_images"),
+        test_images=sizes.get("test_images"),
+        stated=sizes | settings,
+        sweep=sweep,
+        notes=tuple(str(note) for note in record.get("notes") or ()),
     )
+
+
+def _sweep(settings: dict[str, Any]) -> Sweep | None:
+    """Take what tells of the sweep out of ``settings``; None when there was none."""
+    if not settings.get("held_out_accuracy") or "l2" not in settings:
+        return None
+    tried = sorted((float(l2), float(accuracy)) for l2, accuracy in settings.pop("held_out_accuracy").items())
+    if not all(l2 > 0 and math.isfinite(l2 + accuracy) for l2, accuracy in tried):
+        raise ValueError("a penalty that is not above 0, or an accuracy that is no number")
+    return Sweep(tried=tuple(tried), chosen=float(settings.pop("l2")), images=int(settings.pop("held_out_images", 0)))
 
 
 def _object(path: Path, make: Callable[[dict[str, Any]], T]) -> T | None:

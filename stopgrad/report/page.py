@@ -4,10 +4,9 @@ Everything that came from outside (file names, labels, commands, reasons) passes
 page's policy forbids every request.
 """
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +15,32 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 import stopgrad
 from stopgrad.errors import UserError
 from stopgrad.files import write_whole
-from stopgrad.report.charts import FRAME
+from stopgrad.report.charts import COLOURS, FRAME, paint
 from stopgrad.report.curves import draw
 from stopgrad.report.files import RunFiles, read_run
 from stopgrad.report.pictures import collect
 from stopgrad.report.results import tabulate
-from stopgrad.report.settings import configuration, environment
-from stopgrad.report.summary import summarise
+from stopgrad.report.settings import settings
+from stopgrad.report.steps import to_embed, to_judge, to_report
+from stopgrad.report.summary import Summary, overview, summarise
+from stopgrad.report.sweeps import sweeps
 from stopgrad.report.thumbnails import Thumbnail
-from stopgrad.report.wording import visible
+from stopgrad.report.wording import counted, visible
 
 NAMED_BAD = 50
 """Images set aside that are named one by one; of more, the rest is counted."""
+CARDS = 3
+"""Runs whose heads stand side by side; more are a table."""
+SIDE_BY_SIDE = 8
+"""Runs whose settings stand side by side; of more, every value is followed by the names."""
 
 
 @dataclass(frozen=True)
 class SetAside:
-    """The unreadable images of a run: how many for each reason, and the first by name."""
+    """The images of a run, or of several alike: how many were trained on, and of the unreadable the reasons and the first by name."""
 
-    run: str
-    used: int | None
+    runs: str
+    words: str
     total: int
     reasons: tuple[tuple[str, int], ...]
     named: tuple[tuple[str, str], ...]
@@ -51,26 +56,33 @@ def write_report(runs: Sequence[Path], out: Path, thumbnail: Thumbnail | None = 
         raise UserError("report: name at least one run directory")
     if len({path.resolve() for path in runs}) < len(runs):
         raise UserError("report: a run directory is named twice; name each once")
-    html = render([read_run(path, name) for path, name in zip(runs, _names(runs), strict=True)], thumbnail)
+    html = render(_coloured([read_run(path, name) for path, name in zip(runs, _names(runs), strict=True)]), thumbnail)
     write_whole(out, html.encode())
     return out
 
 
-def render(runs: Sequence[RunFiles], thumbnail: Thumbnail | None) -> str:
+def render(runs: list[RunFiles], thumbnail: Thumbnail | None) -> str:
     """Return the page of ``runs`` as HTML."""
     charts, hover_data = draw(runs)
     pictures = collect(runs, thumbnail)
+    summaries = [summarise(run, runs) for run in runs]
     page: dict[str, Any] = {
         "title": runs[0].name if len(runs) == 1 else f"{len(runs)} runs compared",
         "several": len(runs) > 1,
-        "where": shlex.quote(str(runs[0].directory)) if len(runs) == 1 else "RUN",
-        "summaries": [summarise(run, i) for i, run in enumerate(runs)],
+        "summaries": summaries,
+        "chosen": _chosen(summaries),
+        "overview": overview(summaries) if len(runs) > CARDS else None,
         "results": tabulate(runs),
+        "sweeps": sweeps(runs),
         "charts": charts,
         "pictures": pictures,
-        "configuration": configuration(runs),
-        "environment": environment(runs),
-        "images": [_set_aside(run) for run in runs],
+        "settings": settings(runs),
+        "most_columns": SIDE_BY_SIDE,
+        "images": _set_aside(runs),
+        "to_judge": [step for run in runs for step in to_judge(run)],
+        "to_embed": [step for run in runs for step in to_embed(run)],
+        "cards": CARDS,
+        "to_report": to_report(runs),
         "data": {"charts": hover_data, "frame": FRAME, "map": pictures.data},
         "version": stopgrad.__version__,
     }
@@ -86,6 +98,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    jinja.filters |= {"paint": paint, "counted": counted}
     jinja.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return jinja
 
@@ -96,7 +109,41 @@ def _names(runs: Sequence[Path]) -> list[str]:
     return [name if short.count(name) == 1 else str(path) for name, path in zip(short, runs, strict=True)]
 
 
-def _set_aside(run: RunFiles) -> SetAside:
-    reasons = Counter(reason for _, reason in run.bad_images)
-    ranked = tuple(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
-    return SetAside(run.name, run.status.used if run.status else None, len(run.bad_images), ranked, run.bad_images[:NAMED_BAD])
+def _coloured(runs: Sequence[RunFiles]) -> list[RunFiles]:
+    """Return ``runs`` each with a colour of its own; where these do not suffice, the seeds of one configuration share one and differ in dashes."""
+    kinds = [replace(run.config, train=replace(run.config.train, seed=0)) for run in runs]
+    groups = list(dict.fromkeys(kinds))
+    if len(runs) <= COLOURS or len(groups) > COLOURS:
+        return [replace(run, colour=i) for i, run in enumerate(runs)]
+    turns = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
+    return [replace(run, colour=groups.index(kind) + COLOURS * turn) for run, kind, turn in zip(runs, kinds, turns, strict=True)]
+
+
+def _chosen(summaries: Sequence[Summary]) -> list[tuple[str, str]]:
+    """Return every line of what was decided from the images, once, and whose it is where the runs do not share it."""
+    holders: dict[str, list[str]] = {}
+    for summary in summaries:
+        for line in summary.chosen:
+            holders.setdefault(line, []).append(summary.name)
+    return [(line, "" if len(who) == len(summaries) else ", ".join(who)) for line, who in holders.items()]
+
+
+def _set_aside(runs: Sequence[RunFiles]) -> list[SetAside]:
+    """Return what became of the images, once for all runs of which the same is to be said."""
+    alike: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
+    for run in runs:
+        alike.setdefault((_used(run), run.bad_images), []).append(run.name)
+    found = []
+    for (words, bad), names in alike.items():
+        reasons = sorted(Counter(reason for _, reason in bad).items(), key=lambda item: (-item[1], item[0]))
+        found.append(SetAside(", ".join(names), words, len(bad), tuple(reasons), bad[:NAMED_BAD]))
+    return found
+
+
+def _used(run: RunFiles) -> str:
+    """Return in a sentence which images were trained on and which were not."""
+    parts = [] if run.status is None else [f"{run.status.used:,} trained on"]
+    if run.test_images:
+        parts.append(f"{run.test_images:,} kept for judging, never trained on (the source's own test part, or a tenth of every class)")
+    parts.append(f"{len(run.bad_images):,} set aside: unreadable, training went on without them" if run.bad_images else "none set aside")
+    return "; ".join(parts) + "."

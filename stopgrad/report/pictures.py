@@ -43,13 +43,16 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The queries of a run with their neighbours; ``right`` of ``judged`` neighbours have the query's label."""
+    """The queries of a run with their neighbours; ``right`` of ``judged`` neighbours have the query's label, of any images ``chance`` would."""
 
     run: str
     images: int
+    among: str
+    """Which images these are, where that is known."""
     rows: tuple[tuple[Shot, tuple[Neighbour, ...]], ...]
     right: int
     judged: int
+    chance: float
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Map:
 
     run: str
     images: int
+    among: str
     shown: int
     unusable: int
     """Chosen images without a place: their vector is zero or not finite."""
@@ -139,7 +143,19 @@ def _gallery(run: RunFiles, table: Table, found: list[list[tuple[int, float]]], 
         answers = [(shot(row), cosine) for row, cosine in near]
         rows.append((asked, tuple(Neighbour(s, c, s.label == asked.label if s.label and asked.label else None) for s, c in answers)))
     marks = [neighbour.right for _, near in rows for neighbour in near if neighbour.right is not None]
-    return Gallery(run.name, len(table.names), tuple(rows), sum(marks), len(marks))
+    of_class, others = Counter(table.labels or []), max(len(table.names) - 1, 1)
+    chance = sum((of_class[asked.label] - 1) / others * len(near) for asked, near in rows if asked.label)
+    return Gallery(run.name, len(table.names), _among(run, len(table.names)), tuple(rows), sum(marks), len(marks), chance)
+
+
+def _among(run: RunFiles, embedded: int) -> str:
+    """Return how the embedded images relate to those trained on: test images are embedded as well."""
+    used, others = run.status.used if run.status else 0, run.test_images
+    if others and embedded == used + others:
+        return f"the {used:,} trained on and {others:,} kept for judging"
+    if used and embedded > used:
+        return f"more than the {used:,} trained on, so others are among them"
+    return "all of them trained on" if embedded == used else ""
 
 
 def _classes(tables: Sequence[Table]) -> dict[str, int]:
@@ -168,4 +184,4 @@ def _map(run: RunFiles, table: Table, chosen: Sequence[Key], classes: dict[str, 
     }
     counts = Counter(labels[i] for i in usable)
     legend = tuple(Legend(name, counts[i], i, i if i < COLOURS else None) for name, i in classes.items() if counts[i])
-    return Map(run.name, len(table.names), len(usable), len(held) - len(usable), shares, legend), points
+    return Map(run.name, len(table.names), _among(run, len(table.names)), len(usable), len(held) - len(usable), shares, legend), points

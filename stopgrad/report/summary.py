@@ -1,15 +1,19 @@
 """The head of the page: what became of each run, its key numbers, and what to do next."""
 
-import shlex
-from dataclasses import dataclass
-from pathlib import PurePath
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from stopgrad.config import Run
+from stopgrad.onward import NextStep
 from stopgrad.progress import duration
 from stopgrad.report.curves import most_rank
 from stopgrad.report.files import RunFiles
+from stopgrad.report.gains import gain
 from stopgrad.report.results import PROTOCOLS
-from stopgrad.report.wording import readable
+from stopgrad.report.steps import command, next_steps
+from stopgrad.report.wording import counted, readable
+
+JOIN = " · "
 
 
 @dataclass(frozen=True)
@@ -22,16 +26,9 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class NextStep:
-    """A command to copy, and what it is for."""
-
-    command: str
-    purpose: str
-
-
-@dataclass(frozen=True)
 class Summary:
-    """The head of one run; ``kind`` is healthy, collapsed or unfinished."""
+    """The head of one run. ``kind``: healthy; neutral (healthy, but a gain is not shown); worse (than untrained); warned (by the monitor);
+    collapsed (or diverged); unfinished."""
 
     name: str
     colour: int
@@ -45,27 +42,56 @@ class Summary:
     chosen: tuple[str, ...]
 
 
-def summarise(run: RunFiles, colour: int) -> Summary:
-    """Return the head of ``run``."""
+@dataclass(frozen=True)
+class Overview:
+    """The heads of many runs as a table: a column a figure that is not in the results below, None where a run has none.
+
+    What all rows have in common is said once: ``setting`` above the table, (name, note) at the head of a column.
+    """
+
+    setting: str
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[Summary, str, tuple[Figure | None, ...]], ...]
+    """(head, what is its own of the setting, figures)."""
+
+
+def overview(summaries: Sequence[Summary]) -> Overview:
+    """Return ``summaries`` as a table; a figure that is the same in all is left out."""
+    parts = [summary.setting.split(JOIN) for summary in summaries]
+    common = [part for part in parts[0] if all(part in other for other in parts)]
+    held = [{figure.name: figure for figure in summary.figures} for summary in summaries]
+    columns = []
+    for name in dict.fromkeys(name for figures in held for name in figures if name not in PROTOCOLS.values()):
+        found = [figures.get(name) for figures in held]
+        notes = {figure.note for figure in found if figure}
+        if len(set(found)) > 1:
+            columns.append((name, notes.pop() if len(notes) == 1 else ""))
+    rows = [(summary, JOIN.join(p for p in own if p not in common)) for summary, own in zip(summaries, parts, strict=True)]
+    cells = [tuple(_without(figures.get(name), note) for name, note in columns) for figures in held]
+    return Overview(JOIN.join(common), tuple(columns), tuple((*row, own) for row, own in zip(rows, cells, strict=True)))
+
+
+def _without(figure: Figure | None, note: str) -> Figure | None:
+    return replace(figure, note="") if figure and figure.note == note else figure
+
+
+def summarise(run: RunFiles, runs: Sequence[RunFiles]) -> Summary:
+    """Return the head of ``run``, one of ``runs``."""
     kind, title, text = _verdict(run)
+    if kind == "healthy":
+        kind, title, text = _weighed(run, runs, text)
     return Summary(
         name=run.name,
-        colour=colour,
+        colour=run.colour,
         setting=_setting(run.config),
         kind=kind,
         title=title,
         text=text,
-        figures=tuple(_figures(run)),
+        figures=tuple(_figures(run, runs)),
         started_with=command(run),
-        next_steps=tuple(_next_steps(run, kind)),
+        next_steps=tuple(next_steps(run, kind)),
         chosen=run.status.chosen if run.status else (),
     )
-
-
-def command(run: RunFiles) -> str | None:
-    """Return the command that started the run, as one would type it; None when environment.json does not tell."""
-    words = [str(word) for word in run.environment.get("command") or ()]
-    return shlex.join([PurePath(words[0]).name, *words[1:]]) if words else None
 
 
 def _verdict(run: RunFiles) -> tuple[str, str, str]:
@@ -77,6 +103,8 @@ def _verdict(run: RunFiles) -> tuple[str, str, str]:
         since = run.collapsed_since
         title = "Collapsed" if since is None else f"Collapsed since step {since:,}"
         return "collapsed", title, _sentence(said.removeprefix(f"collapsed since step {since}: "))
+    if status is not None and status.state == "finished" and status.verdict != "healthy":
+        return "warned", _sentence(status.verdict), _sentence(said.removeprefix(f"{status.verdict}: "))
     spread = run.last("std")
     if not said and spread is not None:
         said = f"The output std × √d is {readable(spread)} at the last record; 1 is isotropic, 0 is collapse."
@@ -86,6 +114,19 @@ def _verdict(run: RunFiles) -> tuple[str, str, str]:
         return "unfinished", "Not started", said or "Nothing was recorded yet."
     state = status.state.capitalize() if status else "Unfinished"
     return "unfinished", f"{state} at step {run.step:,} of {_steps(run):,}", said
+
+
+def _weighed(run: RunFiles, runs: Sequence[RunFiles], said: str) -> tuple[str, str, str]:
+    """Return the verdict on a run without collapse once the results are looked at: healthy is not yet better than untrained."""
+    gains = [found for p in PROTOCOLS if (found := gain(run, p, runs)) is not None and found.interval is not None]
+    kinds = {found.kind for found in gains}
+    if not gains or "better" in kinds:
+        return "healthy", "Healthy", said
+    if "worse" in kinds:
+        return "worse", "No collapse, but worse than untrained", f"{said} The same network at random initialisation does better.".strip()
+    images = max(found.images or 0 for found in gains)
+    doubt = f"On {counted(images, 'test image')} it" if images else "It"
+    return "neutral", "No collapse; no gain shown", f"{said} {doubt} cannot be told from the same network at random initialisation.".strip()
 
 
 def _steps(run: RunFiles) -> int:
@@ -104,17 +145,23 @@ def _sentence(text: str) -> str:
 def _setting(run: Run) -> str:
     stem = f" ({run.net.stem} stem)" if run.net.backbone.startswith("resnet") else ""
     sizes = " and ".join(f"{size} px" for size in dict.fromkeys(view.size for view in run.views))
-    parts = [run.method.name, run.net.backbone + stem, sizes, f"{run.train.epochs} epochs", f"batch {run.train.batch}", f"seed {run.train.seed}"]
-    return " · ".join(parts)
+    parts = [
+        run.method.name,
+        run.net.backbone + stem,
+        sizes,
+        counted(run.train.epochs, "epoch"),
+        f"batch {run.train.batch}",
+        f"seed {run.train.seed}",
+    ]
+    return JOIN.join(parts)
 
 
-def _figures(run: RunFiles) -> list[Figure]:
+def _figures(run: RunFiles, runs: Sequence[RunFiles]) -> list[Figure]:
     found = []
     for protocol in [p for p in PROTOCOLS if run.evaluation(p, "backbone")][:2]:
-        result, untrained = run.evaluation(protocol, "backbone"), run.evaluation(protocol, "random")
+        result, gained = run.evaluation(protocol, "backbone"), gain(run, protocol, runs)
         assert result is not None
-        gain = f", {100 * (result.top1 - untrained.top1):+.1f} vs random".replace("-", "−") if untrained else ""
-        found.append(Figure(f"{100 * result.top1:.1f} %", PROTOCOLS[protocol], f"top-1{gain}"))
+        found.append(Figure(f"{100 * result.top1:.1f} %", PROTOCOLS[protocol], f"top-1{f', {gained.words}' if gained else ''}"))
     watched = run.last("knn")
     if not found and watched is not None:
         found.append(Figure(readable(watched, percent=True), "kNN while training", "the monitor's, last look"))
@@ -126,24 +173,10 @@ def _figures(run: RunFiles) -> list[Figure]:
         if value is not None:
             found.append(Figure(f"{value:,.0f}" if value >= 100 else readable(value), name, note))
     if run.status is not None and run.status.used:
-        found.append(Figure(f"{run.status.used:,}", "images", f"{run.status.bad:,} set aside" if run.status.bad else "none set aside"))
+        aside = f"{run.status.bad:,} set aside" if run.status.bad else "none set aside"
+        others = f", {run.test_images:,} more to judge on" if run.test_images else ""
+        found.append(Figure(f"{run.status.used:,}", "training images", aside + others))
     seconds = run.last("seconds")
     if seconds is not None:
-        found.append(Figure(duration(seconds), "training time", f"{run.step:,} steps"))
+        found.append(Figure(duration(seconds), "training time", counted(run.step, "step")))
     return found
-
-
-def _next_steps(run: RunFiles, kind: str) -> list[NextStep]:
-    """Return what would fill the gaps of this page, then what the backbone is for."""
-    directory, source = shlex.quote(str(run.directory)), shlex.quote(run.config.data.source)
-    steps = []
-    if kind == "unfinished":
-        again = command(run) or f"stopgrad pretrain {source} --out {directory}"
-        steps.append(NextStep(again, "Go on from the last checkpoint: the command that started it, again"))
-    if kind != "unfinished" and not run.evaluations:
-        steps.append(NextStep(f"stopgrad evaluate {directory}", "Judge the backbone beside raw pixels and a random one (needs labels)"))
-    if kind != "unfinished" and run.embeddings is None:
-        steps.append(NextStep(f"stopgrad embed {directory} {source}", "Write the embeddings: nearest neighbours and the map come from them"))
-    if kind == "healthy":
-        steps.append(NextStep(f"stopgrad export {directory} --to timm", "Write the backbone so that plain timm (or --to torchvision) code loads it"))
-    return [*steps, NextStep(f"stopgrad report {directory}", "Make this page again from the files")]

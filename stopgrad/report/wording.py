@@ -24,6 +24,16 @@ def readable(value: float, percent: bool = False) -> str:
     return text.replace("-", "−")
 
 
+def counted(count: float, noun: str) -> str:
+    """Return ``1 epoch``, ``20 epochs``, ``2.5 epochs``."""
+    return f"{f'{count:,}' if isinstance(count, int) else f'{count:g}'} {noun}" + ("" if count == 1 else "s")
+
+
+def signed(points: float) -> str:
+    """Return a difference of two accuracies, in points, with its sign."""
+    return f"{points:+.1f}".replace("-", "−")
+
+
 def visible(text: str) -> str:
     """Return ``text`` with control characters and those that turn the direction of writing spelled out: a name must not lie about itself."""
     return "".join(c if c.isprintable() or c in _HARMLESS else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)

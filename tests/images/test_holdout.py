@@ -33,6 +33,12 @@ def test_the_same_images_are_held_out_every_time() -> None:
     assert a.fingerprint() == b.fingerprint()
 
 
+def test_the_pixels_of_arrays_are_in_the_fingerprint() -> None:
+    images, labels = np.zeros((20, 4, 4), np.uint8), [0] * 20
+    first, second = (with_held_out(Splits(from_arrays(images + i, labels), None)).train for i in range(2))
+    assert first.fingerprint() != second.fingerprint()
+
+
 def test_nothing_is_held_out_without_labels_or_beside_a_test_part() -> None:
     unlabelled = source(None)
     assert with_held_out(unlabelled) == unlabelled

@@ -266,6 +266,23 @@ def test_arrays_of_many_sizes_with_labels() -> None:
     assert from_arrays(pixels(channels=1)[None], [0]).classes == ("0",)
 
 
+@pytest.mark.parametrize("labels", [[1, 0, 1, 2], np.array([1, 0, 1, 2], np.uint8), torch.tensor([1, 0, 1, 2])], ids=["list", "numpy", "torch"])
+def test_arrays_with_labels_are_a_tuple(labels: Any) -> None:
+    images = np.zeros((4, 6, 5, 3), np.uint8)
+    train, test = open_splits((images, labels))
+    assert test is None
+    assert train.labels is not None
+    assert train.labels.dtype == np.int64
+    assert train.labels.tolist() == [1, 0, 1, 2]
+    assert train.classes == ("0", "1", "2")
+    assert open_splits((images, labels), "none").train.labels is None
+    assert open_splits((list(images), labels)).train.classes == train.classes
+
+
+def test_a_tuple_of_two_images_is_no_tuple_of_images_and_labels() -> None:
+    assert len(open_splits((pixels(6, 5), pixels(9, 8, 1))).train) == 2
+
+
 @pytest.mark.parametrize(
     ("images", "labels", "words"),
     [
@@ -278,6 +295,12 @@ def test_arrays_of_many_sizes_with_labels() -> None:
         (np.zeros((2, 4, 4), np.uint8), [1], "labels are int64 of shape"),
         (np.zeros((2, 4, 4), np.uint8), [0.5, 1], "float64"),
         (np.zeros((2, 4, 4), np.uint8), [0, -1], "labels from -1"),
+        ((np.zeros((2, 4, 4), np.uint8), [0, 1, 1]), None, r"labels are int64 of shape \(3,\); hand over 2 whole numbers from 0, one an image"),
+        ((np.zeros((2, 4, 4), np.uint8), [0, -1]), None, "labels from -1 to 0 for 2 images; number the classes 0, 1, 2"),
+        ((np.zeros((2, 4, 4), np.uint8), np.array([0.0, 1.0])), None, r"labels are float64 of shape \(2,\); hand over 2 whole numbers"),
+        ((np.zeros((2, 4, 4, 3), np.uint8), np.zeros((2, 1), np.int64)), None, r"labels are int64 of shape \(2, 1\)"),
+        ((np.zeros((2, 4, 4), np.uint8), ["cat", "dog"]), None, "labels are <U3"),
+        ((np.zeros((2, 4, 4), np.uint8), [0, 10**9]), None, "labels from 0 to 1000000000 for 2 images"),
     ],
 )
 def test_arrays_that_cannot_be_taken_are_answered(images: Any, labels: Any, words: str) -> None:

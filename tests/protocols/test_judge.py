@@ -100,8 +100,30 @@ def test_a_rate_that_does_not_suit_the_features_is_said(subject: Subject) -> Non
     batch, note = judge(replace(LINEAR_SMALL, lr=3000.0), hard).notes
     assert "the batch is 40" in batch
     assert note.startswith("linear (moco): the training loss ended at ")
-    assert note.endswith(", a guess has 1.1: lr 3000 is too high for features of this size; go by another protocol")
-    assert judge(LINEAR_SMALL, hard).notes == (batch,)
+    assert ", a guess has 1.099: lr 3000 is too high for features of this size (mean length " in note
+    assert judge(LINEAR_SMALL, subject).notes == (batch,)
+
+
+@pytest.mark.parametrize(
+    ("lr", "advice"), [(0.1, "take --settings moco (lr 30) or --protocol lbfgs"), (30.0, "take --protocol lbfgs")], ids=["low", "high"]
+)
+def test_a_rate_that_moves_nothing_is_said_to_be_too_low(lr: float, advice: str, subject: Subject) -> None:
+    class Tiny(Pixels):
+        def forward(self, images: Tensor) -> Tensor:
+            return 1e-6 * super().forward(images)
+
+    notes = judge(replace(LINEAR_SMALL, lr=lr, batch=40), replace(subject, featuriser=Tiny(1, 8, side=2))).notes
+    (note,) = notes
+    assert note.startswith("linear (moco): the training loss ended at 1.0")
+    assert f", a guess has 1.099: nothing was learned; lr {lr:g} is too low for features of this size (mean length " in note
+    assert note.endswith(advice)
+
+
+def test_lines_say_whose_features_they_are_of(subject: Subject) -> None:
+    told: list[str] = []
+    judge(replace(LINEAR_SMALL, batch=4096), replace(subject, name="pixels"), told.append)
+    assert all(line.startswith("pixels: linear (moco): ") for line in told)
+    assert len(told) == 4  # three epochs and the batch
 
 
 def test_an_edge_of_the_sweep_is_said(subject: Subject) -> None:

@@ -165,8 +165,13 @@ def test_safetensors_export_is_the_backbone_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wanted", "to", "message"),
     [
-        (net("resnet10", "cifar", 4), "timm", "timm's ResNets have the ImageNet stem and width 64, not stem cifar and width 4; use --to torchvision"),
-        (net("resnet10", width=4), "timm", "not stem imagenet and width 4; use --to torchvision or --to safetensors"),
+        (
+            net("resnet10", "cifar", 4),
+            "timm",
+            r"this resnet10 has stem cifar \(timm's: imagenet\) and width 4 \(timm's: 64\); use --to torchvision or",
+        ),
+        (net("resnet10", width=4), "timm", r"resnet10 has width 4 \(timm's: 64\); use .* or pretrain anew with --set net.width=64$"),
+        (net("resnet10", "small"), "timm", r"resnet10 has stem small \(timm's: imagenet\); use .* anew with --set net.stem=imagenet$"),
         (net("shufflenet_v2_x0_5"), "timm", "a network of torchvision's; use --to torchvision or --to safetensors"),
         (net("timm/mobilenetv3_small_050"), "torchvision", "a network of timm's; use --to timm or --to safetensors"),
         (net("resnet10", width=4), "onnx", "'onnx' is none of torchvision, timm, safetensors"),

@@ -1,5 +1,6 @@
 import math
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from stopgrad.report.charts import (
     axes,
     hover,
     log_ticks,
+    paint,
     svg,
     thin,
     tick_labels,
@@ -124,17 +126,32 @@ def test_a_line_breaks_at_what_is_not_finite() -> None:
     assert hover(make_chart([0.0, math.nan]))["series"][0]["values"] == [0.0, None]
 
 
-def test_words_in_a_chart_are_escaped_and_references_labelled() -> None:
+def test_the_axis_goes_on_beyond_a_reference_that_is_no_bound() -> None:
+    bound, open_end = Reference(0, "collapse"), Reference(-4, "independent", bound=False)
+    _, y = axes(make_chart([-4.3, -1.0], references=(bound, open_end)))
+    assert y.low < -4.3
+    assert y.high == 0
+    assert y(-4.3) < BOTTOM
+    _, y = axes(make_chart([-3.0, -1.0], references=(bound, open_end)))
+    assert y.low < -4
+
+
+def test_words_in_a_chart_are_escaped() -> None:
     chart = Chart(key="k", title="<b>&", note="", series=(Series("r", 0, [0, 1], [0, 1]),), references=(Reference(1, "<i>"),))
     drawn = svg(chart, marks=[(1, 3)])
     assert "<b>" not in drawn
     assert 'aria-label="&lt;b&gt;&amp;"' in drawn
-    assert "&lt;i&gt;</text>" in drawn
     assert f'class="mark s3" d="M{float(RIGHT)} ' in drawn
 
 
-def test_a_label_goes_to_the_end_where_the_curve_is_far() -> None:
-    falling = svg(make_chart([0.0, -0.9, -0.95, -0.99], references=(Reference(-1, "floor"),)))
-    rising = svg(make_chart([-0.99, -0.95, -0.5, 0.0], references=(Reference(-1, "floor"),)))
-    assert 'class="label start"' in falling
-    assert 'class="label start"' not in rising
+def test_a_reference_is_a_number_on_the_axis_and_its_words_are_not_in_the_chart() -> None:
+    drawn = svg(make_chart([2.0, 9.0], references=(Reference(1, "1: collapse"), Reference(12, "12: the most possible")), log=True))
+    assert "collapse" not in drawn
+    labels = re.findall(r'<text class="(y[^"]*)" x="36" y="([^"]*)">([^<]*)</text>', drawn)
+    assert [(kind, label) for kind, _, label in labels] == [("y of-reference", "1"), ("y of-reference", "12")]  # 10 would touch 12
+    places = sorted(float(place) for _, place, _ in labels)
+    assert all(b - a >= 11 for a, b in pairwise(places))
+
+
+def test_after_ten_runs_the_colours_come_again_otherwise() -> None:
+    assert [paint(c) for c in (0, 9, 10, 23, 35)] == ["s0", "s9", "s0 turn1", "s3 turn2", "s5 turn2"]

@@ -14,13 +14,15 @@ from stopgrad.report.page import write_report
 from tests.report.reading import Page, change, page
 from tests.report.runs import clusters, make_config, make_evaluation, make_metrics, picture, write_embeddings, write_lines
 
+BYOL = {"name": "byol", "projector": [512, 256], "predictor_hidden": 512, "momentum": 0.99, "stop_gradient": True, "predictor_lr": 1.0}
+
 
 def test_results_are_those_of_the_file(healthy: Path) -> None:
     text = page(healthy).text
     assert "Raw pixels 71.2 70.0–72.4 78.4 77.2–79.6" in text
     assert "Random initialisation 65.5 64.3–66.7 74.4 73.2–75.6" in text
     assert "This run 86.7 85.4–87.8 +21.2 vs random 90.1 88.9–91.3 +15.7 vs random" in text
-    assert "train images 12,000 · test images 2000 · classes 4 · k 200 · temperature 0.1" in text
+    assert "Both train images 12,000 · test images 2,000 · classes 4 kNN k 200 · temperature 0.1 Linear (L-BFGS) l2 0.001" in text
 
 
 def test_the_latest_result_counts_and_an_early_one_is_said(healthy: Path) -> None:
@@ -50,15 +52,17 @@ def test_curves_hold_the_records_of_the_file(healthy: Path) -> None:
     last = records[-1]
     assert f"Output std × √d {last['std']:.4g} " in found.text
     assert f"kNN while training {100 * last['knn']:.1f} %" in found.text
-    for reference in ("−1: two views agree fully", "1: isotropic", "0: collapse", "256: the most possible", "−4: evenly spread"):
+    for reference in ("−1: two views agree fully", "1: isotropic", "0: collapse", "256: the most possible", "−4: independent directions"):
         assert reference in found.text
+    assert "Effective rank logarithmic axis" in found.text
 
 
 def test_the_head_says_what_became_of_the_run(healthy: Path) -> None:
     text = page(healthy).text
     assert "simsiam · resnet18 (cifar stem) · 28 px · 20 epochs · batch 256 · seed 0 Healthy" in text
     assert "kNN 86.7 % top-1, +21.2 vs random Linear (L-BFGS) 90.1 % top-1, +15.7 vs random output std × √d" in text
-    assert "images 11,998 2 set aside" in text
+    assert "training images 11,998 2 set aside, 2,000 more to judge on" in text
+    assert "11,998 trained on; 2,000 kept for judging, never trained on" in text
     assert "This run was started with stopgrad pretrain 'my clothes' --epochs 20" in text
     assert "stem: cifar, because the images are 28 pixels wide" in text
     assert "2 truncated By name Image Reason hat/3.jpg truncated hat/7.jpg truncated" in text
@@ -72,6 +76,10 @@ def test_the_head_says_what_became_of_the_run(healthy: Path) -> None:
             "Collapsed since step 30 All alike. Try: X",
         ),
         ({"state": "failed", "verdict": {"state": "diverged", "text": "step 7: not finite", "since_step": None}}, "Diverged Step 7: not finite"),
+        (
+            {"state": "finished", "verdict": {"state": "unlearned", "text": "has not learned: try X", "since_step": None}},
+            "Unlearned Has not learned: try X",
+        ),
         ({"state": "interrupted", "step": 400, "steps": 4000}, "Interrupted at step 400 of 4,000"),
         ({"state": "running", "step": 0, "steps": 0}, "Running at step 400 of 400"),  # the schedule from the records' epochs
     ],
@@ -79,6 +87,27 @@ def test_the_head_says_what_became_of_the_run(healthy: Path) -> None:
 def test_the_other_verdicts(healthy: Path, status: dict[str, Any], title: str) -> None:
     change(healthy / "status.json", **status)
     assert title in page(healthy).text
+
+
+@pytest.mark.parametrize(("verdict", "kind"), [("unlearned", "warned"), ("odd", "warned"), ("collapsed", "collapsed"), ("healthy", "healthy")])
+def test_only_a_healthy_verdict_is_green(healthy: Path, verdict: str, kind: str) -> None:
+    change(healthy / "status.json", verdict={"state": verdict, "text": "words", "since_step": None})
+    found = page(healthy)
+    assert [a["class"] for t, a in found.tags if t == "section" and "class" in a] == [f"summary {kind}"]
+
+
+def test_healthy_is_not_green_where_the_test_images_show_no_gain(healthy: Path) -> None:
+    few = [make_evaluation("knn", f, top1, test_images=20) for f, top1 in (("random", 0.0), ("backbone", 0.15))]
+    write_lines(healthy / "evaluations.jsonl", few)
+    found = page(healthy)
+    assert "No collapse; no gain shown" in found.text
+    assert "On 20 test images it cannot be told from the same network at random initialisation" in found.text
+    assert "+15.0 vs random, within noise of 20 test images" in found.text
+    assert [a["class"] for t, a in found.tags if t == "span" and str(a.get("class")).startswith("more ") and a["class"] != "more "] == [
+        "more unsettled"
+    ]
+    write_lines(healthy / "evaluations.jsonl", [make_evaluation("knn", f, top1) for f, top1 in (("random", 0.6), ("backbone", 0.5))])
+    assert "No collapse, but worse than untrained" in page(healthy).text
 
 
 def test_a_collapse_is_marked_in_every_chart(healthy: Path) -> None:
@@ -104,7 +133,7 @@ def test_neighbours_and_their_marks_are_recomputed(healthy: Path) -> None:
         assert near == np.argsort(-cosines)[:7].tolist()
         right += sum(labels[i] == labels[query] for i in near)
         assert f"{cosines[near[0]]:.3f}" in found.text
-    assert f"{right} of 56 neighbours have the query's label" in found.text
+    assert f"{right} of 56 neighbours have the query's label (of images drawn at random, about 14 would)" in found.text
     assert figures.count("right") == right
 
 
@@ -155,6 +184,49 @@ def test_several_runs_share_charts_baselines_and_pictures(healthy: Path, tmp_pat
     assert len(differing) == 2  # seed and batch
     assert len(found.data["map"]["names"]) == 300  # the same images once
     assert len(found.data["map"]["maps"]) == 2
+
+
+def test_a_baseline_judged_once_a_seed_serves_every_method(healthy: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(healthy, tmp_path / "other")
+    write_lines(other / "evaluations.jsonl", [make_evaluation("knn", "backbone", 0.7)])
+    assert re.search(r" other 70\.0 \+4\.5 vs random", page(healthy, other).text)
+    (other / "config.json").write_text(json.dumps(to_json(make_config(seed=1))))  # began with other weights
+    assert re.search(r" other 70\.0 (?!\+)", page(healthy, other).text)
+
+
+def test_limits_that_runs_do_not_share_say_whose_they_are(healthy: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(healthy, tmp_path / "other")
+    record = to_json(make_config())
+    record["method"] = BYOL
+    (other / "config.json").write_text(json.dumps(record))
+    text = page(healthy, other).text
+    assert "0: two views agree fully (byol) −1: two views agree fully (simsiam)" in text
+    assert "Comparable only between runs of one method." in text
+    (other / "config.json").write_text(json.dumps(to_json(make_config(batch=128))))
+    assert "256: the most possible (healthy) 128: the most possible (other)" in page(healthy, other).text
+
+
+def test_many_runs_are_a_table_and_say_what_they_share_once(healthy: Path, tmp_path: Path) -> None:
+    others = [shutil.copytree(healthy, tmp_path / f"run{i}") for i in range(11)]
+    for i, run in enumerate(others):
+        (run / "config.json").write_text(json.dumps(to_json(make_config(seed=i % 3, batch=64 * 2 ** (i // 3)))))
+    found = page(*others[:4])
+    assert "All: simsiam · resnet18 (cifar stem) · 28 px · 20 epochs" in found.text
+    assert found.text.count("of at most 64") == 3
+    assert not [a for t, a in found.tags if t == "section" and "class" in a]
+    found = page(*others)
+    assert "batch 64 ( run0, run1, run2 ) 128 ( run3, run4, run5 )" in found.text  # too many for a column each
+    lines = [str(a["class"]) for t, a in found.tags if t == "path" and str(a.get("class")).startswith("line")][:11]
+    assert lines[:4] == ["line s0", "line s0 turn1", "line s0 turn2", "line s1"]  # the seeds of one configuration share a colour
+    assert len(set(lines)) == 11
+
+
+def test_embedded_images_are_told_from_those_trained_on(healthy: Path) -> None:
+    change(healthy / "status.json", images={"used": 270, "bad": 0})
+    write_lines(healthy / "evaluations.jsonl", [make_evaluation("knn", "backbone", 0.7, train_images=270, test_images=30)])
+    assert page(healthy).text.count("300 images (the 270 trained on and 30 kept for judging)") == 2
+    (healthy / "evaluations.jsonl").unlink()
+    assert "among 300 images (more than the 270 trained on, so others are among them)" in page(healthy).text
 
 
 def test_runs_on_other_images_never_share_pictures(healthy: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from stopgrad.report.wording import plain, readable, visible
+from stopgrad.report.wording import counted, plain, readable, signed, visible
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,12 @@ def test_plain(value: object, text: str) -> None:
 )
 def test_visible(text: str, shown: str) -> None:
     assert visible(text) == shown
+
+
+@pytest.mark.parametrize(("count", "text"), [(1, "1 epoch"), (0, "0 epochs"), (2000, "2,000 epochs"), (2.5, "2.5 epochs"), (1.0, "1 epoch")])
+def test_counted(count: float, text: str) -> None:
+    assert counted(count, "epoch") == text
+
+
+def test_signed() -> None:
+    assert [signed(v) for v in (15, -0.44, 0)] == ["+15.0", "−0.4", "+0.0"]

@@ -1,0 +1,62 @@
+"""What a run still wants: the commands that fit it, by its configuration and files, so that none fails when typed. Imports no torch."""
+
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+from stopgrad.config import RESNETS, Net
+from stopgrad.images.place import BUNDLED
+from stopgrad.runs import RunDirectory
+
+EXPORTS = {"torchvision": "torchvision.pth", "timm": "timm", "safetensors": "weights.safetensors"}
+"""What an export is called in the run directory, by target."""
+
+
+class NextStep(NamedTuple):
+    """A command to copy, and what it is for."""
+
+    command: str
+    """Capitals in it are to be filled in."""
+    purpose: str
+
+
+def next_steps(path: Path) -> list[NextStep]:
+    """Return what the run directory ``path`` lacks, and the page of what it has. Raises UserError when there is no run.
+
+    Without a backbone, or with one of the user's own kind, which only Python can build, the page is all that commands can do.
+    """
+    directory, name = RunDirectory(path), shlex.quote(str(path))
+    run = directory.read_config()
+    report = NextStep(f"stopgrad report {name}", "one HTML page of all there is")
+    if not directory.backbone.exists() or run.net.backbone.startswith("module:"):
+        return [report]
+    there = run.data.source == BUNDLED or Path(run.data.source).expanduser().exists()  # arrays are not
+    labelled = there and _judged_while_training(directory)
+    judge = [] if directory.evaluations.exists() else [NextStep(f"stopgrad evaluate {name}", "kNN and linear accuracy")]
+    if judge and not labelled:
+        judge = [NextStep(f"stopgrad evaluate {name} --data LABELLED", "kNN and linear accuracy, on labelled images that you name")]
+    images = shlex.quote(run.data.source) if there else "IMAGES"
+    embed = [] if directory.embeddings.exists() else [NextStep(f"stopgrad embed {name} {images}", "an embedding an image, shown by the report")]
+    target = "timm" if timm_can_express(run.net) else "safetensors"
+    healthy = directory.status().get("verdict", {}).get("state", "healthy") == "healthy"
+    export = [NextStep(f"stopgrad export {name} --to {target}", "the backbone for other code")]
+    if not healthy or (path / EXPORTS[target]).exists():
+        export = []
+    return [*(judge if labelled else []), *(embed if healthy else []), report, *export, *([] if labelled else judge)]
+
+
+def next_lines(path: Path) -> list[str]:
+    """Return ``next_steps`` as a terminal shows them."""
+    steps = next_steps(path)
+    width = max(len(step.command) for step in steps)
+    return ["next:", *(f"  {step.command.ljust(width)}  {step.purpose}" for step in steps)]
+
+
+def timm_can_express(net: Net) -> bool:
+    """Whether timm has the network for sure. Of a name without a prefix only an import of timm could tell."""
+    return net.backbone.startswith("timm/") or (net.backbone in RESNETS and (net.stem, net.width) == ("imagenet", 64))
+
+
+def _judged_while_training(directory: RunDirectory) -> bool:
+    """Whether the monitor had labelled images to judge by, and so has ``stopgrad evaluate``; the configuration does not tell."""
+    return directory.metrics.exists() and b'"knn"' in directory.metrics.read_bytes()

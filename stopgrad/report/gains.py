@@ -1,0 +1,95 @@
+"""What training gained: the trained backbone beside the same network untrained, and whether the test images suffice to say so."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stopgrad.config import RESNETS
+from stopgrad.report.files import Evaluation, RunFiles
+from stopgrad.report.wording import counted, signed
+
+Z95 = 1.959964
+"""Two-sided 95 % quantile of the normal distribution."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A difference of two accuracies, in points of a hundred, and the ends of its 95 % interval where they are known."""
+
+    points: float
+    interval: tuple[float, float] | None
+    images: int | None
+    """Test images, where their number is known."""
+
+    @property
+    def kind(self) -> str:
+        """``better`` or ``worse`` where the interval excludes 0, else ``unsettled``."""
+        low, high = self.interval or (-math.inf, math.inf)
+        return "better" if low > 0 else "worse" if high < 0 else "unsettled"
+
+    @property
+    def words(self) -> str:
+        """The difference, and that it may be none."""
+        doubt = f", within noise of {counted(self.images or 0, 'test image')}" if self.interval and self.images and self.kind == "unsettled" else ""
+        return f"{signed(self.points)} vs random{doubt}"
+
+
+def gain(run: RunFiles, protocol: str, runs: Sequence[RunFiles]) -> Gain | None:
+    """Return what ``run`` gained over its random initialisation, None where one of the two was not measured."""
+    trained, untrained = run.evaluation(protocol, "backbone"), beginning(run, protocol, runs)
+    return None if trained is None or untrained is None else compared(trained, untrained)
+
+
+def compared(trained: Evaluation, untrained: Evaluation) -> Gain:
+    """Return the difference with Newcombe's interval (1998, method 10): made of the two Wilson intervals, it also holds near 0 and 1.
+
+    Both are taken as independent although the test images are the same: what both recognise is then counted as noise, which errs on
+    the cautious side.
+    """
+    points = trained.top1 - untrained.top1
+    images = min(trained.test_images or 0, untrained.test_images or 0) or None
+    a, b = _interval(trained), _interval(untrained)
+    if a is None or b is None:
+        return Gain(100 * points, None, images)
+    low = points - math.hypot(trained.top1 - a[0], b[1] - untrained.top1)
+    high = points + math.hypot(a[1] - trained.top1, untrained.top1 - b[0])
+    return Gain(100 * points, (100 * low, 100 * high), images)
+
+
+def beginning(run: RunFiles, protocol: str, runs: Sequence[RunFiles]) -> Evaluation | None:
+    """Return the result of the network that ``run`` began with: its own, else that of another run that began with the same one.
+
+    A comparison of methods judges it once a seed, since every method begins alike.
+    """
+    own, judged = run.evaluation(protocol, "random"), run.evaluation(protocol, "backbone")
+    if own is not None or judged is None:
+        return own
+    for other in runs:
+        found = other.evaluation(protocol, "random")
+        if found is not None and _first_weights(other) == _first_weights(run) and _asked(found) == _asked(judged):
+            return found
+    return None
+
+
+def _first_weights(run: RunFiles) -> tuple[Any, ...]:
+    """Return what decides the weights at random initialisation and the images that they are judged on."""
+    config = run.config
+    size = None if config.net.backbone in RESNETS else config.views[0].size
+    images = run.environment.get("images_sha256") or config.data.source
+    return replace(config.net, init=None), config.data.channels, size, config.train.seed, images
+
+
+def _asked(evaluation: Evaluation) -> dict[str, Any]:
+    """Return what two results must agree on to be compared; what the protocol chose by itself may differ."""
+    return {key: value for key, value in evaluation.stated.items() if key != "l2"}
+
+
+def _interval(evaluation: Evaluation) -> tuple[float, float] | None:
+    """Return the 95 % interval of top1: the one given, else Wilson's."""
+    share, n = evaluation.top1, evaluation.test_images
+    if evaluation.interval is not None or not n:
+        return evaluation.interval
+    centre = (share + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+    half = Z95 / (1 + Z95**2 / n) * math.sqrt(share * (1 - share) / n + (Z95 / (2 * n)) ** 2)
+    return max(0.0, centre - half), min(1.0, centre + half)

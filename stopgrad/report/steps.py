@@ -1,0 +1,107 @@
+"""What to do next with a run: what ``onward`` proposes, how an unfinished or failed one goes on, and the same in Python."""
+
+import shlex
+from itertools import pairwise
+from pathlib import PurePath
+
+from stopgrad import onward
+from stopgrad.images.place import ARRAYS
+from stopgrad.onward import NextStep
+from stopgrad.report.files import RunFiles
+
+
+def command(run: RunFiles) -> str | None:
+    """Return the command that started the run, as one would type it; None when environment.json does not tell."""
+    words = _typed(run)
+    return shlex.join(words) if words else None
+
+
+def next_steps(run: RunFiles, kind: str) -> list[NextStep]:
+    """Return what would fill the gaps of the page, then what the backbone is for; ``kind`` is the summary's."""
+    finished = "backbone.safetensors" in run.written
+    if not finished:
+        return [_anew(run) if kind == "collapsed" else _resumed(run)]
+    if _own_module(run):
+        return _with_own_module(run)
+    found = [*to_judge(run), *to_embed(run), *_proposed(run, "export")]
+    if kind in ("collapsed", "warned"):
+        return [*found, _anew(run)]
+    return [*found, NextStep(f"stopgrad.load_backbone({str(run.directory)!r})", "In Python: the trained backbone, a torch.nn.Module")]
+
+
+def to_judge(run: RunFiles) -> list[NextStep]:
+    """Return the command that fills the table of results, none where no command can."""
+    return _proposed(run, "evaluate")
+
+
+def to_embed(run: RunFiles) -> list[NextStep]:
+    """Return the command that fills the neighbours and the map, none where no command can."""
+    return _proposed(run, "embed")
+
+
+def to_report(runs: list[RunFiles]) -> NextStep:
+    """Return the command that makes the page again."""
+    words = ["stopgrad", "report", *(str(run.directory) for run in runs)]
+    where = "the first run" if len(runs) > 1 else "the run"
+    return NextStep(shlex.join(words), f"Make this page again once something is new (report.html in {where}, or --out PAGE)")
+
+
+def _proposed(run: RunFiles, verb: str) -> list[NextStep]:
+    found = [step for step in onward.next_steps(run.directory) if step.command.startswith(f"stopgrad {verb} ")]
+    return [NextStep(step.command, step.purpose if step.purpose[1:2].isupper() else step.purpose[:1].upper() + step.purpose[1:]) for step in found]
+
+
+def _resumed(run: RunFiles) -> NextStep:
+    words = _started(run)
+    if words is None:
+        call = f"stopgrad.pretrain(…, {str(run.directory)!r}, …)"
+        return NextStep(call, "Go on from the last checkpoint: the call in Python that started it, again")
+    return NextStep(shlex.join(words), "Go on from the last checkpoint: the command that started it, again")
+
+
+def _anew(run: RunFiles) -> NextStep:
+    words, elsewhere = _started(run), f"{run.directory}-again"
+    purpose = "Train again into another folder, with what the verdict says to try added"
+    if words is None or words[0] == "python":
+        return NextStep(f"stopgrad.pretrain(…, {elsewhere!r}, …)", f"{purpose}, in Python")
+    kept = [word for before, word in pairwise(["", *words]) if "--out" not in (before, word) and not word.startswith("--out=")]
+    return NextStep(shlex.join([*kept, "--out", elsewhere]), purpose)
+
+
+def _typed(run: RunFiles) -> list[str] | None:
+    """Return the words of the command that started the run; None where it was a call in Python."""
+    words = [str(word) for word in run.environment.get("command") or ()]
+    path = PurePath(words[0] if words else "")
+    name = "stopgrad" if path.parts[-2:] == ("stopgrad", "__main__.py") else path.name
+    if name in ("", "-c", "-m", "__main__.py", "ipykernel_launcher.py"):
+        return None
+    processes = run.environment.get("processes")
+    if isinstance(processes, int) and processes > 1:
+        return ["torchrun", "--nproc-per-node", str(processes), *(["-m", "stopgrad"] if name == "stopgrad" else words[:1]), *words[1:]]
+    return ["python", *words] if name.endswith(".py") else [name, *words[1:]]
+
+
+def _started(run: RunFiles) -> list[str] | None:
+    """Return the words of the command that started the run, or of one that resumes it; None when only Python can."""
+    data = run.config.data
+    if (known := _typed(run)) or data.source == ARRAYS or _own_module(run):
+        return known
+    # Resuming takes every setting from the run; only the labels and the recipe's name must be the same.
+    labels = [] if data.labels == "auto" else ["--labels", data.labels]
+    return ["stopgrad", "pretrain", data.source, *labels, "--recipe", run.config.recipe, "--out", str(run.directory)]
+
+
+def _own_module(run: RunFiles) -> bool:
+    return run.config.net.backbone.startswith("module:")
+
+
+def _with_own_module(run: RunFiles) -> list[NextStep]:
+    """Return the calls for a backbone of the user's own, of which a fresh one must be handed over."""
+    where, module = repr(str(run.directory)), f"{run.config.net.backbone.removeprefix('module:')}()"
+    judged = [] if run.evaluations else [NextStep(f"stopgrad.evaluate({where}, data=…, backbone={module})", "In Python: kNN and linear accuracy")]
+    found = (
+        []
+        if run.embeddings
+        else [NextStep(f"stopgrad.embed({where}, …, backbone={module})", "In Python: an embedding an image, shown by the report")]
+    )
+    return [*judged, *found, NextStep(f"stopgrad.load_backbone({where}, {module})", "In Python: the trained backbone")]

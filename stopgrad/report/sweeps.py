@@ -1,0 +1,80 @@
+"""How the penalty of the linear classifier was chosen: a small curve a row, the chosen penalty marked."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from stopgrad.report.charts import Scale
+from stopgrad.report.files import RunFiles, Sweep
+from stopgrad.report.results import BASELINES
+from stopgrad.report.wording import readable
+
+WIDTH, HEIGHT, EDGE = 168, 40, 5
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One sweep: whose, its curve, the penalty chosen, the accuracy there in per cent, and the images that decided."""
+
+    label: str
+    colour: int | None
+    svg: Markup
+    chosen: str
+    accuracy: str
+    images: int
+
+
+@dataclass(frozen=True)
+class Sweeps:
+    """All sweeps of the page, drawn on the same axes; ``low`` and ``high`` are their ends: penalties, and accuracies in per cent."""
+
+    rows: tuple[Tried, ...]
+    l2: tuple[str, str]
+    accuracy: tuple[str, str]
+
+
+def sweeps(runs: Sequence[RunFiles]) -> Sweeps | None:
+    """Return the sweeps of all results, baselines once where they agree; None when no protocol had one."""
+    found: dict[tuple[str, Sweep], tuple[str, int | None]] = {}
+    for run in runs:
+        for e in run.evaluations:
+            if e.sweep is not None:
+                name = run.name if len(runs) > 1 else "This run"
+                own = (name if e.features == "backbone" else f"{name}, {e.features}", run.colour)
+                key = (e.features if e.features in BASELINES else own[0], e.sweep)
+                found.setdefault(key, (BASELINES[e.features], None) if e.features in BASELINES else own)
+    if not found:
+        return None
+    ordered = sorted(found.items(), key=lambda item: (item[1][1] is not None, list(BASELINES).index(item[0][0]) if item[1][1] is None else 0))
+    points = [point for _, sweep in found for point in sweep.tried]
+    l2, accuracy = [p[0] for p in points], [p[1] for p in points]
+    x = Scale(*_apart(min(l2), max(l2), 2), EDGE, WIDTH - EDGE, log=True)
+    low, high = _apart(min(accuracy), max(accuracy), 0)
+    y = Scale(low, high, HEIGHT - EDGE, EDGE)
+    rows = tuple(_tried(sweep, label, colour, x, y) for (_, sweep), (label, colour) in ordered)
+    return Sweeps(rows, (readable(min(l2)), readable(max(l2))), (_percent(min(accuracy)), _percent(max(accuracy))))
+
+
+def _apart(low: float, high: float, factor: float) -> tuple[float, float]:
+    """Return the ends of an axis, moved apart where they are one: by ``factor``, or without one by a point."""
+    if low < high:
+        return low, high
+    return (low / factor, high * factor) if factor else (low - 0.01, high + 0.01)
+
+
+def _tried(sweep: Sweep, label: str, colour: int | None, x: Scale, y: Scale) -> Tried:
+    best = dict(sweep.tried).get(sweep.chosen, math.nan)
+    words = ", ".join(f"l2 {readable(l2)}: {_percent(accuracy)}" for l2, accuracy in sweep.tried)
+    line = "".join(f"{'L' if i else 'M'}{x(l2)} {y(accuracy)}" for i, (l2, accuracy) in enumerate(sweep.tried))
+    dots = "".join(f"M{x(l2)} {y(accuracy)}h0" for l2, accuracy in sweep.tried)
+    drawn = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>').format(WIDTH, HEIGHT, words, words)
+    drawn += Markup('<path class="line" d="{}"/><path class="dots" d="{}"/>').format(line, dots)
+    if math.isfinite(best):
+        drawn += Markup('<circle class="ring" cx="{}" cy="{}" r="4"/>').format(x(sweep.chosen), y(best))
+    return Tried(label, colour, drawn + Markup("</svg>"), readable(sweep.chosen), _percent(best) if math.isfinite(best) else "–", sweep.images)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}\u00a0%"

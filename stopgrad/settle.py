@@ -1,0 +1,123 @@
+"""What a run leaves to the machine, settled when it begins and kept, since it decides how sums round: precision and threads.
+
+The threads of an operation wait for each other at its end, hundreds of times a step: on a quiet machine two are 1.4 to 1.75 times as fast as
+one, beside a single busy program 0.2 to 0.6 times (LOG.md, 2026-11-22). What a machine is like is not known from sizes; a few steps tell it.
+"""
+
+import copy
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+
+from stopgrad.config import Run
+from stopgrad.config.run import Precision
+from stopgrad.device import pick_precision
+from stopgrad.errors import UserError
+from stopgrad.nets.backbones import Backbone
+from stopgrad.world import world
+
+STEPS, AT_LEAST, ENOUGH = 7, 3, 2.0
+"""Steps measured with each number of threads, in turn; fewer, but so many, when they have taken so many seconds."""
+LONG = 0.05
+"""Seconds that a measured step takes on one thread, at least: of as many images as that needs, from 4 to the batch."""
+GAIN = 1.15
+"""Threads must be so many times as fast as one to be taken: what comes to run beside it does not hurt one."""
+
+
+def settle_precision(run: Run, backbone: Backbone, device: torch.device) -> Precision:
+    """Return the precision that ``run`` asks for, or the device's best; never bf16 where the CPU computes it wrongly.
+
+    Raises UserError when just that is asked for.
+    """
+    precision = pick_precision(run.train.precision, device)
+    if precision == "fp32" or device.type != "cpu":
+        return precision
+    small = min(view.size for view in run.views)
+    if not _strides_over_a_pixel(backbone, run.data.channels, small):
+        return precision
+    if run.train.precision == "auto":
+        return "fp32"
+    raise UserError(
+        f"train.precision: in bf16 on a CPU torch computes wrong gradients of strided convolutions over a single pixel, and {run.net.backbone} "
+        f"comes down to one from views of {small}; take --set train.precision=fp32, or larger views (--set views.size={2 * small})"
+    )
+
+
+def _strides_over_a_pixel(backbone: Backbone, channels: int, size: int) -> bool:
+    """Whether a strided convolution of ``backbone`` meets maps of one pixel. Their gradient's outer taps are not written (torch 2.11, 2.15)."""
+    found: list[bool] = []
+
+    def look(conv: nn.Module, taken: tuple[Tensor, ...]) -> None:
+        assert isinstance(conv, nn.Conv2d)
+        found.append(max(conv.stride) > 1 and max(conv.kernel_size) > 1 and min(taken[0].shape[2:]) == 1)
+
+    hooks = [conv.register_forward_pre_hook(look) for conv in backbone.modules() if isinstance(conv, nn.Conv2d)]
+    mode = backbone.training
+    with torch.no_grad():
+        backbone.eval()(torch.zeros(1, channels, size, size))
+    backbone.train(mode)
+    for hook in hooks:
+        hook.remove()
+    return any(found)
+
+
+def settle_threads(run: Run, backbone: Backbone, device: torch.device) -> int:
+    """Return the threads that ``run`` is to compute with on ``device``; 0 on a GPU, where it does not matter.
+
+    Where the run leaves it open: one or one a core, whichever is faster in a few steps of a copy of ``backbone``. Several processes share the cores.
+    """
+    if run.train.threads or device.type != "cpu":
+        return run.train.threads
+    shared = 1 if "OMP_NUM_THREADS" in os.environ else world().local_size
+    most = max(1, torch.get_num_threads() // shared)
+    if most == 1 or world().size > 1:
+        return most
+    taken: dict[int, list[float]] = {1: [], most: []}
+    with torch.random.fork_rng(devices=[]):
+        step = _Step(run, backbone)
+        while len(taken[1]) < STEPS and (len(taken[1]) < AT_LEAST or sum(map(sum, taken.values())) < ENOUGH):
+            for threads, seconds in taken.items():
+                with computing_with(threads):
+                    seconds.append(step.seconds())
+    one, all_ = map(median, taken.values())
+    return most if one > GAIN * all_ else 1
+
+
+@contextmanager
+def computing_with(threads: int) -> Iterator[None]:
+    """Compute with so many threads, and with as many as before afterwards; 0: as it is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Step:
+    """Forward and backward of a copy of a backbone on noise."""
+
+    def __init__(self, run: Run, backbone: Backbone) -> None:
+        self.bf16 = run.train.precision == "bf16"
+        self.net = copy.deepcopy(backbone).train().to(memory_format=torch.channels_last)
+        size, images = run.views[0].size, 2
+        with computing_with(1):
+            while True:
+                images = min(2 * images, run.train.batch)
+                self.images = torch.randn(images, run.data.channels, size, size).contiguous(memory_format=torch.channels_last)
+                self.seconds()  # the first of a shape prepares
+                if images == run.train.batch or self.seconds() >= LONG:
+                    break
+
+    def seconds(self) -> float:
+        """Return the time of one step."""
+        began = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            features = self.net(self.images)
+        features.float().square().mean().backward()
+        return time.perf_counter() - began

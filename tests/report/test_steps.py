@@ -1,0 +1,99 @@
+"""What the page proposes works for the run as it is."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stopgrad.cli import parser
+from stopgrad.config import to_json
+from tests.report.reading import Page, change, page
+from tests.report.runs import make_config, make_metrics, write_lines
+
+
+def reconfigure(run: Path, part: str, **fields: Any) -> None:
+    record = to_json(make_config())
+    record[part] |= fields
+    (run / "config.json").write_text(json.dumps(record))
+
+
+def proposed(found: Page) -> list[str]:
+    """The commands of the page's last section, without the one that started the run; each is parsed as the command line would."""
+    parts = found.html.partition('<section id="next">')[2].split('<code class="copy">')[1:]
+    words = [part.partition("</code>")[0].replace("&#39;", "'").replace("&amp;", "&") for part in parts]
+    for command in words:
+        if command.startswith("stopgrad "):
+            parser().parse_args(shlex.split(command)[1:])
+    return words[1:] if "a call in Python, or" not in found.html else words
+
+
+def test_of_a_run_with_everything_only_the_backbone_is_left(healthy: Path) -> None:
+    assert proposed(page(healthy)) == [
+        f"stopgrad export {healthy} --to safetensors",  # timm has no CIFAR stem
+        f"stopgrad.load_backbone('{healthy}')",
+        f"stopgrad report {healthy}",
+    ]
+
+
+def test_timm_is_proposed_for_what_timm_can_express(healthy: Path) -> None:
+    reconfigure(healthy, "net", stem="imagenet", width=64)
+    assert f"stopgrad export {healthy} --to timm" in proposed(page(healthy))
+
+
+def test_what_is_there_is_not_proposed(healthy: Path) -> None:
+    (healthy / "weights.safetensors").touch()
+    assert not any("export" in command for command in proposed(page(healthy)))
+
+
+def test_without_labels_others_are_to_be_named(healthy: Path) -> None:
+    (healthy / "evaluations.jsonl").unlink()
+    reconfigure(healthy, "data", source="bundled")
+    assert f"stopgrad evaluate {healthy}" in proposed(page(healthy))
+    write_lines(healthy / "metrics.jsonl", [{k: v for k, v in r.items() if k != "knn"} for r in make_metrics(400, 20)])
+    assert f"stopgrad evaluate {healthy} --data LABELLED" in proposed(page(healthy))
+
+
+def test_without_a_backbone_nothing_that_needs_it_is_proposed(healthy: Path) -> None:
+    for name in ("backbone.safetensors", "evaluations.jsonl", "embeddings.parquet"):
+        (healthy / name).unlink()
+    change(healthy / "status.json", state="interrupted")
+    assert proposed(page(healthy)) == ["stopgrad pretrain 'my clothes' --epochs 20", f"stopgrad report {healthy}"]
+
+
+@pytest.mark.parametrize("verdict", ["collapsed", "unlearned"])
+def test_a_run_that_failed_is_begun_again_elsewhere(healthy: Path, verdict: str) -> None:
+    change(healthy / "status.json", verdict={"state": verdict, "text": "x", "since_step": None})
+    change(healthy / "environment.json", command=["/x/stopgrad/__main__.py", "pretrain", "my clothes", "--out", "runs/a", "--epochs", "20"])
+    assert proposed(page(healthy)) == [f"stopgrad pretrain 'my clothes' --epochs 20 --out {healthy}-again", f"stopgrad report {healthy}"]
+
+
+def test_a_module_of_the_users_own_is_handed_over_in_python(healthy: Path) -> None:
+    reconfigure(healthy, "net", backbone="module:Tiny", stem="imagenet", zero_init_residual=False)
+    (healthy / "embeddings.parquet").unlink()
+    found = proposed(page(healthy))
+    assert found == [f"stopgrad.embed('{healthy}', …, backbone=Tiny())", f"stopgrad.load_backbone('{healthy}', Tiny())", f"stopgrad report {healthy}"]
+
+
+@pytest.mark.parametrize(
+    ("words", "processes", "typed"),
+    [
+        (["/usr/bin/stopgrad", "pretrain", "x y"], 1, "stopgrad pretrain 'x y'"),
+        (["/a/stopgrad/__main__.py", "pretrain", "x"], 1, "stopgrad pretrain x"),
+        (["/a/stopgrad/__main__.py", "pretrain", "x"], 8, "torchrun --nproc-per-node 8 -m stopgrad pretrain x"),
+        (["work/train.py", "--x"], 1, "python work/train.py --x"),
+        (["/a/ipykernel_launcher.py", "-f", "k.json"], 1, None),
+        (["-c"], 1, None),
+        ([], 1, None),
+    ],
+)
+def test_the_command_is_as_one_would_type_it(healthy: Path, words: list[str], processes: int, typed: str | None) -> None:
+    change(healthy / "environment.json", command=words, processes=processes)
+    expected = "a call in Python, or a command that environment.json does not tell" if typed is None else typed
+    assert f"This run was started with {expected} " in page(healthy).text
+
+
+def test_a_run_of_arrays_goes_on_in_python(empty: Path) -> None:
+    reconfigure(empty, "data", source="arrays")
+    assert proposed(page(empty))[0] == f"stopgrad.pretrain(…, '{empty}', …)"
