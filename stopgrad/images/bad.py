@@ -32,10 +32,10 @@ def refuse_too_many(source: str, usable: int, bad: Sequence[Bad], max_bad: float
         why = f"all {len(bad)} images are unreadable: {listed(bad)}" if bad else "no images found"
         raise UserError(f"{source}: {why}; give a folder, a list or arrays with readable images")
     if share := needed_share(usable, len(bad), max_bad):
-        whole = ", which lists them all in the run's bad_images.jsonl" if len(bad) > LISTED else ""
+        whole = " (bad_images.jsonl of the run then lists them all)" if len(bad) > LISTED else ""
         raise UserError(
             f"{source}: {too_many(usable, len(bad), max_bad)}: {listed(bad)}. "
-            f"Mend or remove them, or go on without them by --set data.max_bad={share}{whole}"
+            f"Mend or remove them, or go on without them{whole} by --set data.max_bad={share}"
         )
 
 

@@ -14,6 +14,8 @@ from stopgrad.report.steps import command, next_steps
 from stopgrad.report.wording import counted, readable
 
 JOIN = " · "
+TITLES = {"unlearned": "Has not learned"}
+"""What other verdicts of the monitor than the three that have words of their own are called; others by their name."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ def _verdict(run: RunFiles) -> tuple[str, str, str]:
         title = "Collapsed" if since is None else f"Collapsed since step {since:,}"
         return "collapsed", title, _sentence(said.removeprefix(f"collapsed since step {since}: "))
     if status is not None and status.state == "finished" and status.verdict != "healthy":
-        return "warned", _sentence(status.verdict), _sentence(said.removeprefix(f"{status.verdict}: "))
+        title = TITLES.get(status.verdict, _sentence(status.verdict))
+        return "warned", title, _sentence(said.removeprefix(f"{title.lower()}: "))
     spread = run.last("std")
     if not said and spread is not None:
         said = f"The output std × √d is {readable(spread)} at the last record; 1 is isotropic, 0 is collapse."

@@ -44,7 +44,7 @@ def test_the_numbers_of_a_small_set(tmp_path: Path) -> None:
     assert found.bad == (("test/a/bad.jpg", "empty file"),)
     lines = describe(found, splits.train.skipped)
     assert lines == [
-        "images      6 to train on, 2 to test on",
+        "images      6 usable to train on, 2 to test on",
         "classes     2",
         "sizes       shorter side 6 to 6 pixels, median 6, all equal",
         "channels    6 RGB",
@@ -82,6 +82,19 @@ def test_what_fails_to_decode_in_the_sample_is_bad(tmp_path: Path) -> None:
     assert found.images == 3
     assert [name for name, _ in found.bad] == ["2.png"]
     assert found.decoded_bytes == 3 * 9 * 9 * 3
+
+
+def test_what_a_run_would_set_aside_for_its_channels_is_bad(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        for i in range(3):
+            (tmp_path / split / f"{i}.png").write_bytes(saved(pixels(9, 9, seed=i), "PNG"))
+        np.save(tmp_path / split / "deep.npy", np.zeros((9, 9, 4), np.uint8))
+    found = inspect(open_splits(tmp_path))
+    assert (found.images, found.test_images, found.test_bad) == (3, 3, 1)
+    assert [name for name, _ in found.bad] == ["train/deep.npy", "test/deep.npy"]
+    assert "has 4 channels" in found.bad[0][1]
+    assert found.channels == ((3, 3), (4, 1))
 
 
 def test_the_limit_on_pixels_counts(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_the_head_says_what_became_of_the_run(healthy: Path) -> None:
         ({"state": "failed", "verdict": {"state": "diverged", "text": "step 7: not finite", "since_step": None}}, "Diverged Step 7: not finite"),
         (
             {"state": "finished", "verdict": {"state": "unlearned", "text": "has not learned: try X", "since_step": None}},
-            "Unlearned Has not learned: try X",
+            "Has not learned Try X",
         ),
         ({"state": "interrupted", "step": 400, "steps": 4000}, "Interrupted at step 400 of 4,000"),
         ({"state": "running", "step": 0, "steps": 0}, "Running at step 400 of 400"),  # the schedule from the records' epochs
