@@ -36,7 +36,8 @@ def next_steps(path: Path) -> list[NextStep]:
     if judge and not labelled:
         judge = [NextStep(f"stopgrad evaluate {name} --data LABELLED", "kNN and linear accuracy, on labelled images that you name")]
     images = shlex.quote(run.data.source) if there else "IMAGES"
-    embed = [] if directory.embeddings.exists() else [NextStep(f"stopgrad embed {name} {images}", "an embedding an image, shown by the report")]
+    rule = f" --labels {run.data.labels}" if there and run.data.labels != "auto" else ""
+    embed = [] if directory.embeddings.exists() else [NextStep(f"stopgrad embed {name} {images}{rule}", "an embedding an image, shown by the report")]
     target = "timm" if timm_can_express(run.net) else "safetensors"
     healthy = directory.status().get("verdict", {}).get("state", "healthy") == "healthy"
     export = [NextStep(f"stopgrad export {name} --to {target}", "the backbone for other code")]
