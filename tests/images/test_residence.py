@@ -30,7 +30,7 @@ def test_what_fits_is_kept_and_the_rest_streamed(needed: int, ram: int, device: 
 
 def test_what_is_asked_for_is_done_or_refused_with_both_numbers() -> None:
     assert decide(15 * GB, "ram", 16 * GB, 80 * GB).kind == "ram"
-    assert decide(1 * GB, "ram", 16 * GB, None).line == "1.0 GB of decoded images: in RAM, as data.residence says (16.0 GB free)"  # also of a resumed run
+    assert decide(1 * GB, "ram", 16 * GB, None).line == "1.0 GB of decoded images: in RAM, as data.residence says (16.0 GB free)"
     assert decide(15 * GB, "device", 16 * GB, 80 * GB).kind == "device"
     assert decide(1, "stream", 16 * GB, 80 * GB).kind == "stream"
     assert decide(1 * GB, "device", 16 * GB, None) == residence.Residence(
