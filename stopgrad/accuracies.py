@@ -1,5 +1,6 @@
 """Evaluations as a terminal shows them: a table, and below it what its numbers depend on."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -25,22 +26,23 @@ def accuracies(records: Sequence[Record]) -> list[str]:
 
 
 def _cell(record: Record) -> str:
-    return f"{record['top1']:.1%} ±{_half(record):.1f}"
-
-
-def _half(record: Record) -> float:
-    """Return half the width of the 95 % interval, points."""
     low, high = record["interval"]
-    return 100 * float(high - low) / 2
+    return f"{record['top1']:.1%} ({100 * low:.1f}-{100 * high:.1f})"
+
+
+def _width(record: Record) -> float:
+    """Return the least difference of two such accuracies that says something, points: half the width of the 95 % interval, times √2."""
+    low, high = record["interval"]
+    return 100 * float(high - low) / math.sqrt(2)
 
 
 def _reading(records: Sequence[Record], protocols: Sequence[str]) -> list[str]:
-    said = [f"accuracy on {_counts(records, 'test_images')} test images (±: 95 % interval)"]
+    said = [f"accuracy on {_counts(records, 'test_images')} test images (in brackets its 95 % interval)"]
     said += [f"{p}: {_stated(p, [r for r in records if r['protocol'] == p])}" for p in protocols]
     fewest = min(r["test_images"] for r in records)
     if fewest >= FEW:
         return ["; ".join(said)]
-    widest = max(_half(r) for r in records)
+    widest = max(_width(r) for r in records)
     return ["; ".join(said), f"only {fewest} test images: differences of less than about {widest:.0f} points mean nothing; judge on more (--data)"]
 
 

@@ -1,5 +1,6 @@
 """Judging a run: the backbone beside raw pixels and its own random initialisation, on the labelled images of a source."""
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -97,6 +98,7 @@ def evaluate_run(
 ) -> Iterator[dict[str, Any]]:
     """Yield a line of evaluations.jsonl for every kind of features and every protocol; features are computed once a kind."""
     images = parts(splits, run.data, device, tell)
+    same = hashlib.sha256("".join(part.fingerprint() for part in splits if part is not None).encode()).hexdigest()
     settings = [_fitting(s, len(images.train)) for s in settings]
     for kind, featuriser in kinds.items():
         weights = digest(featuriser) if isinstance(featuriser, Backbone) else None
@@ -110,7 +112,7 @@ def evaluate_run(
             name=kind,
         )
         for one in settings:
-            about = {"features": kind, "weights_sha256": weights, "step": step if kind == "backbone" else 0}
+            about = {"features": kind, "weights_sha256": weights, "step": step if kind == "backbone" else 0, "images_sha256": same}
             yield about | judge(one, subject, tell).record() | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
 
 

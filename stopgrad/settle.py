@@ -18,13 +18,16 @@ from stopgrad.config import Run
 from stopgrad.config.run import Precision
 from stopgrad.device import pick_precision
 from stopgrad.errors import UserError
+from stopgrad.images.threads import cores
 from stopgrad.nets.backbones import Backbone
 from stopgrad.world import world
 
-STEPS, AT_LEAST, ENOUGH = 7, 3, 2.0
-"""Steps measured with each number of threads, in turn; fewer, but so many, when they have taken so many seconds."""
+STEPS = 7
+"""Measured with each number of threads, in turn."""
+PATIENCE = 2.0
+"""Seconds after which three of them must do."""
 LONG = 0.05
-"""Seconds that a measured step takes on one thread, at least: of as many images as that needs, from 4 to the batch."""
+"""Seconds that a measured step takes on all cores, at least: of as many images as that needs, from 4 to the batch."""
 GAIN = 1.15
 """Threads must be so many times as fast as one to be taken: what comes to run beside it does not hurt one."""
 
@@ -37,30 +40,31 @@ def settle_precision(run: Run, backbone: Backbone, device: torch.device) -> Prec
     precision = pick_precision(run.train.precision, device)
     if precision == "fp32" or device.type != "cpu":
         return precision
-    small = min(view.size for view in run.views)
-    if not _strides_over_a_pixel(backbone, run.data.channels, small):
+    net = copy.deepcopy(backbone).to(device).eval()
+    size = small = min(view.size for view in run.views)
+    while _strides_over_a_pixel(net, run.data.channels, size):
+        size *= 2
+    if size == small:
         return precision
     if run.train.precision == "auto":
         return "fp32"
     raise UserError(
         f"train.precision: in bf16 on a CPU torch computes wrong gradients of strided convolutions over a single pixel, and {run.net.backbone} "
-        f"comes down to one from views of {small}; take --set train.precision=fp32, or larger views (--set views.size={2 * small})"
+        f"comes down to one from views of {small}; take --set train.precision=fp32, or larger views (--set views.size={size})"
     )
 
 
-def _strides_over_a_pixel(backbone: Backbone, channels: int, size: int) -> bool:
-    """Whether a strided convolution of ``backbone`` meets maps of one pixel. Their gradient's outer taps are not written (torch 2.11, 2.15)."""
+def _strides_over_a_pixel(net: Backbone, channels: int, size: int) -> bool:
+    """Whether a strided convolution of ``net`` meets maps of one pixel. Their gradient's outer taps are not written (torch 2.11, 2.15)."""
     found: list[bool] = []
 
-    def look(conv: nn.Module, taken: tuple[Tensor, ...]) -> None:
+    def look(conv: nn.Module, taken: tuple[Tensor, ...], result: Tensor) -> None:
         assert isinstance(conv, nn.Conv2d)
-        found.append(max(conv.stride) > 1 and max(conv.kernel_size) > 1 and min(taken[0].shape[2:]) == 1)
+        found.append(max(conv.stride) > 1 and max(conv.kernel_size) > 1 and min(result.shape[2:]) == 1 and min(taken[0].shape[2:]) == 1)
 
-    hooks = [conv.register_forward_pre_hook(look) for conv in backbone.modules() if isinstance(conv, nn.Conv2d)]
-    mode = backbone.training
+    hooks = [conv.register_forward_hook(look) for conv in net.modules() if isinstance(conv, nn.Conv2d)]
     with torch.no_grad():
-        backbone.eval()(torch.zeros(1, channels, size, size))
-    backbone.train(mode)
+        net(torch.zeros(1, channels, size, size))
     for hook in hooks:
         hook.remove()
     return any(found)
@@ -69,30 +73,34 @@ def _strides_over_a_pixel(backbone: Backbone, channels: int, size: int) -> bool:
 def settle_threads(run: Run, backbone: Backbone, device: torch.device) -> int:
     """Return the threads that ``run`` is to compute with on ``device``; 0 on a GPU, where it does not matter.
 
-    Where the run leaves it open: one or one a core, whichever is faster in a few steps of a copy of ``backbone``. Several processes share the cores.
+    Where the run leaves it open: one, half the cores or all, whichever is fastest in a few steps of a copy of ``backbone``. Several processes
+    share the cores, and so do the workers that decode streamed images.
     """
     if run.train.threads or device.type != "cpu":
         return run.train.threads
     shared = 1 if "OMP_NUM_THREADS" in os.environ else world().local_size
     most = max(1, torch.get_num_threads() // shared)
+    if run.data.residence == "stream" and run.data.workers:
+        return max(1, most // 2 if run.data.workers < 0 else most - run.data.workers)
     if most == 1 or world().size > 1:
         return most
-    taken: dict[int, list[float]] = {1: [], most: []}
+    taken: dict[int, list[float]] = {threads: [] for threads in sorted({1, most // 2, most} - {0})}
     with torch.random.fork_rng(devices=[]):
-        step = _Step(run, backbone)
-        while len(taken[1]) < STEPS and (len(taken[1]) < AT_LEAST or sum(map(sum, taken.values())) < ENOUGH):
+        step = _Step(run, backbone, most)
+        while len(taken[1]) < STEPS and (len(taken[1]) < 3 or sum(map(sum, taken.values())) < PATIENCE):
             for threads, seconds in taken.items():
                 with computing_with(threads):
                     seconds.append(step.seconds())
-    one, all_ = map(median, taken.values())
-    return most if one > GAIN * all_ else 1
+    times = {threads: median(seconds) for threads, seconds in taken.items()}
+    best = min(times, key=times.__getitem__)
+    return best if times[1] > GAIN * times[best] else 1
 
 
 @contextmanager
 def computing_with(threads: int) -> Iterator[None]:
-    """Compute with so many threads, and with as many as before afterwards; 0: as it is."""
+    """Compute with so many threads, though no more than this process' share of the cores, and with as many as before afterwards; 0: as it is."""
     before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
+    torch.set_num_threads(min(threads, max(1, cores() // world().local_size)) or before)
     try:
         yield
     finally:
@@ -102,16 +110,16 @@ def computing_with(threads: int) -> Iterator[None]:
 class _Step:
     """Forward and backward of a copy of a backbone on noise."""
 
-    def __init__(self, run: Run, backbone: Backbone) -> None:
+    def __init__(self, run: Run, backbone: Backbone, most: int) -> None:
         self.bf16 = run.train.precision == "bf16"
-        self.net = copy.deepcopy(backbone).train().to(memory_format=torch.channels_last)
-        size, images = run.views[0].size, 2
-        with computing_with(1):
+        self.net = copy.deepcopy(backbone).train().to("cpu", memory_format=torch.channels_last)  # type: ignore[call-overload]
+        size, images, part = run.views[0].size, 2, run.train.batch // run.train.accumulate
+        with computing_with(most):
             while True:
-                images = min(2 * images, run.train.batch)
+                images = min(2 * images, part)
                 self.images = torch.randn(images, run.data.channels, size, size).contiguous(memory_format=torch.channels_last)
                 self.seconds()  # the first of a shape prepares
-                if images == run.train.batch or self.seconds() >= LONG:
+                if images == part or self.seconds() >= LONG:
                     break
 
     def seconds(self) -> float:

@@ -126,7 +126,7 @@ def test_at_the_end_it_is_asked_whether_anything_was_learned(toy: Run, noise: fl
     monitor.conclude(50, measured)
     assert monitor.verdict.state == state
     assert (
-        "has not learned: after 50 steps two views of an image are at a squared distance of 1.73, those of different images of 2.00"
+        "has not learned: after 50 steps two views of an image are at a squared distance of 1.74, those of different images of 2.00"
         in monitor.verdict.text
     ) == (state == "unlearned")
 

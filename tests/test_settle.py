@@ -23,6 +23,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def four_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(settle, "cores", lambda: 4)
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, alone: float, together: float) -> list[int]:
@@ -31,7 +32,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, alone: float, together: float) -> l
 
     def seconds(self: object) -> float:
         made.append(now[0])
-        return alone if now[0] == 1 else together
+        return alone if now[0] == 1 else together if now[0] == 4 else 0.99 * alone
 
     monkeypatch.setattr(torch, "set_num_threads", lambda n: now.__setitem__(0, n))
     monkeypatch.setattr("stopgrad.settle._Step.seconds", seconds)
@@ -43,7 +44,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, alone: float, together: float) -> l
 def test_what_is_faster_is_taken(toy: Run, monkeypatch: pytest.MonkeyPatch, alone: float, together: float, taken: int) -> None:
     made = pretend(monkeypatch, alone, together)
     assert settle.settle_threads(toy, initial_backbone(toy), CPU) == taken
-    assert {1, 4} == set(made)
+    assert {1, 2, 4} == set(made)
 
 
 @pytest.mark.usefixtures("four_threads")
@@ -52,6 +53,15 @@ def test_what_is_asked_for_is_not_measured(toy: Run, monkeypatch: pytest.MonkeyP
     asked = replace(toy, train=replace(toy.train, threads=3))
     assert settle.settle_threads(asked, initial_backbone(asked), CPU) == 3
     assert settle.settle_threads(toy, initial_backbone(toy), torch.device("cuda")) == 0
+    assert made == []
+
+
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize(("workers", "threads"), [(-1, 2), (1, 3), (8, 1)])
+def test_workers_that_decode_take_cores(toy: Run, monkeypatch: pytest.MonkeyPatch, workers: int, threads: int) -> None:
+    made = pretend(monkeypatch, 1.0, 0.1)
+    streamed = replace(toy, data=replace(toy.data, residence="stream", workers=workers))
+    assert settle.settle_threads(streamed, initial_backbone(streamed), CPU) == threads
     assert made == []
 
 

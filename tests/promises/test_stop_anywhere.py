@@ -95,7 +95,7 @@ def folder_of_images(path: Path, count: int = 48) -> Path:
 
 def command(images: Path, out: Path, *more: str) -> list[str]:
     small = ["net.backbone=resnet10", "net.stem=small", "net.width=8", "method.projector=32,32", "method.predictor_hidden=8", "views.size=16"]
-    timing = ["train.checkpoint_seconds=0.05", "train.batch=16", "train.log_every=2", "train.keep=2"]
+    timing = ["train.threads=1", "train.checkpoint_seconds=0.05", "train.batch=16", "train.log_every=2", "train.keep=2"]
     sets = [word for value in (*small, *timing) for word in ("--set", value)]
     return [sys.executable, "-m", "stopgrad", "pretrain", str(images), "--labels", "none", "--epochs", "60", "--out", str(out), *sets, *more]
 
