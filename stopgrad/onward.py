@@ -31,7 +31,7 @@ def next_steps(path: Path) -> list[NextStep]:
     directory, name = RunDirectory(path), shlex.quote(str(path))
     run = directory.read_config()
     report = NextStep("report", f"stopgrad report {name}", "One HTML page of all there is")
-    if not directory.backbone.exists() or run.net.backbone.startswith("module:"):
+    if not directory.backbone.exists() or run.net.own:
         return [report]
     there = reachable(run.data.source)
     labelled = there and _judged_while_training(directory)

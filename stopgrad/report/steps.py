@@ -77,7 +77,7 @@ def _started(run: RunFiles) -> list[str] | None:
 
 
 def _own_module(run: RunFiles) -> bool:
-    return run.config.net.backbone.startswith("module:")
+    return run.config.net.own
 
 
 def _with_own_module(run: RunFiles) -> list[NextStep]:
