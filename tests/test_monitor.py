@@ -58,6 +58,17 @@ def output(spread: float, seed: int = 0) -> Output:
     return Output(torch.tensor(-1.0), (z, z), ())
 
 
+def test_outputs_that_come_apart_are_no_collapse() -> None:
+    """SupCon's first 50 steps on the bundled images, of one seed."""
+    monitor = Monitor(toy_run("supcon"))
+    for step, spread in zip(range(10, 60, 10), (0.045, 0.061, 0.081, 0.12, 0.173), strict=True):
+        monitor.look(step, output(spread / 0.99))
+        assert monitor.verdict.state == "healthy"
+    for step in range(60, 110, 10):
+        monitor.look(step, output(0.04))
+    assert monitor.verdict.state == "collapsed"
+
+
 def test_the_verdict_falls_after_a_few_looks_and_says_since_when(toy: Run) -> None:
     monitor = Monitor(replace(toy, method=replace(toy.method, stop_gradient=False)))  # type: ignore[call-arg]
     for step in range(10, 10 * LOOKS + 10, 10):

@@ -23,6 +23,8 @@ LOOKS = 5
 COLLAPSED_STD, COLLAPSED_STD_UNCENTRED = 0.4, 0.1
 """Below this std × √d the output is called collapsing: the lowest of a healthy run measured here is 0.59, one on its way to 0 passes it for good.
 The second where no BN ends the projector: outputs then share a mean, and healthy runs were seen at 0.36 (BYOL)."""
+RISING = 1.5
+"""A measure that grew so many times over the looks is not called a collapse: SupCon's outputs begin at a std of 0.03 and are apart in 100 steps."""
 STUCK_SHARE, STUCK_AFTER = 0.99, 500
 """A loss of this share of the one at chance, after this many steps, is called stuck: healthy runs begin there and leave within a few hundred."""
 LEAKING_ACCURACY = 0.999
@@ -30,7 +32,7 @@ LEAKING_ACCURACY = 0.999
 
 UNLEARNED_SHARE = 0.8
 """Of the distance between views of different images: two views of one image that end farther apart than this have not been learned.
-Only where BN ends the projector; queries and keys of different encoders may lie apart and be of use. Measured: LOG.md, 2026-11-22."""
+Or a view and the prediction of it, where those are nearer. Only where BN ends the projector; queries and keys of different encoders may lie apart and be of use. Measured: LOG.md, 2026-11-22."""
 
 
 @dataclass
@@ -115,7 +117,8 @@ class Monitor:
         looks = [look for look in [*newest, {"step": step} | measured][-LOOKS:] if look.get("unrelated", 0) > 0]
         if self.verdict.state != "healthy" or not looks or not self.run.method.centred:
             return
-        near, far = (sum(look[name] for look in looks) / len(looks) for name in ("alignment", "unrelated"))
+        means = {name: sum(look[name] for look in looks) / len(looks) for name in ("alignment", "gap", "unrelated") if name in looks[-1]}
+        near, far = min(means["alignment"], means.get("gap", 2.0)), means["unrelated"]  # a predictor may find what the views do not share
         if near > UNLEARNED_SHARE * far:
             distances = f"two views of an image are at a squared distance of {near:.2f}, those of different images of {far:.2f}"
             more = f"train longer (--epochs {4 * self.run.train.epochs}), on more images if there are any"
@@ -126,6 +129,8 @@ class Monitor:
         self.looks = [*self.looks, {"step": step} | measured][-LOOKS:]
         for bar in (ALIKE, STUCK, LEAKING):
             values = [look[bar.measure] for look in self.looks if bar.measure in look]
+            if self.verdict.state != "collapsed" and len(values) == LOOKS and values[-1] > RISING * values[0]:
+                continue  # it begins where a collapse ends, and leaves
             if len(values) == LOOKS and step >= bar.after and bar.beyond(sum(values) / LOOKS, self.run.method):
                 first = next(int(look["step"]) for look in self.looks if bar.beyond(look[bar.measure], self.run.method))
                 since = self.verdict.since_step if self.verdict.state == "collapsed" else first
