@@ -1,16 +1,21 @@
 """Rendering: both forms against a slow chain of torchvision's functions, image by image."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import torchvision.transforms.v2.functional as tv
+from numba import njit
+from numba.core.caching import CompileResultCacheImpl
 from torch import Tensor
 
 from stopgrad.config.run import View
 from stopgrad.images.pool import Pool
-from stopgrad.views.render import render, render_grouped, render_selected
+from stopgrad.views.fused import render_fused
+from stopgrad.views.kernels import compiled
+from stopgrad.views.render import render, render_selected
 from stopgrad.views.sample import ViewParams, centre, sample, uniforms
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -68,7 +73,7 @@ def slowly(pool: Pool, rows: Tensor, params: ViewParams, mean: Sequence[float], 
 def test_the_whole_chain_is_torchvisions(pool: Pool, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     rows, params = some_rows(pool, BUSY)
     expected = slowly(pool, rows, params, mean, std)
-    for form in (render, render_grouped, render_selected):
+    for form in (render, render_fused, render_selected):
         views = form(pool, rows, params, mean, std)
         assert (views.shape, views.dtype) == ((100, pool.channels, 24, 24), torch.float32)
         assert (views - expected).abs().max() < TOLERANCE
@@ -78,17 +83,49 @@ def test_the_whole_chain_is_torchvisions(pool: Pool, mean: tuple[float, ...], st
 def test_both_forms_agree_on_any_channels(channels: int) -> None:
     pool = equal_pool(channels)
     rows, params = some_rows(pool, BUSY)
-    grouped, selected = (form(pool, rows, params, (0.5,), (0.25,)) for form in (render_grouped, render_selected))
-    assert (grouped - selected).abs().max() < TOLERANCE
+    fused, selected = (form(pool, rows, params, (0.5,), (0.25,)) for form in (render_fused, render_selected))
+    assert (fused - selected).abs().max() < TOLERANCE
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 64, 1000])
-def test_the_chunks_of_work_do_not_show(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_threads_and_neighbours_do_not_show(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit: a view is a function of its own row, whatever is rendered with it. On a CPU N processes see what one sees."""
     pool = equal_pool(3)
     rows, params = some_rows(pool, BUSY)
-    whole = render_grouped(pool, rows, params, MEAN, STD)
-    monkeypatch.setattr("stopgrad.views.render._CHUNK_PIXELS", chunk * 24 * 24)
-    assert (render_grouped(pool, rows, params, MEAN, STD) - whole).abs().max() < TOLERANCE
+    whole = render(pool, rows, params, MEAN, STD)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert torch.equal(render(pool, rows, params, MEAN, STD), whole)
+    some = torch.tensor([3, 99, 41])
+    assert torch.equal(render(pool, rows[some], params.rows(some), MEAN, STD), whole[some])
+
+
+def test_views_lie_as_convolutions_want_them() -> None:
+    pool = equal_pool(3)
+    rows, params = some_rows(pool, BUSY)
+    assert render(pool, rows, params, MEAN, STD).is_contiguous(memory_format=torch.channels_last)
+    assert render(pool, rows[:0], params.rows(slice(0, 0)), MEAN, STD).shape == (0, 3, 24, 24)
+
+
+@pytest.mark.parametrize(("size", "side"), [(8, 20), (9, 700), (45, 9), (230, 300)])
+def test_any_size_from_any_size(size: int, side: int) -> None:
+    """Strong shrinking, strong growing, a blur of every width, the crop of a single pixel."""
+    view = replace(BUSY, size=size, blur=1.0, scale=(1e-6, 1.0), ratio=(0.05, 20.0))
+    random = np.random.default_rng(0)
+    pool = Pool.from_arrays([random.integers(0, 256, (3, side, side + 2), dtype=np.uint8) for _ in range(4)])
+    rows, params = some_rows(pool, view, 40)
+    assert (render(pool, rows, params, MEAN, STD) - render_selected(pool, rows, params, MEAN, STD)).abs().max() < TOLERANCE
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read-only installation without a home: Numba finds no place for its files."""
+    monkeypatch.setattr(CompileResultCacheImpl, "_locator_classes", [])
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        njit(cache=True)(one_more)
+    assert compiled(one_more)(1) == 2
+
+
+def one_more(x: int) -> int:
+    return x + 1
 
 
 def test_two_views_in_one_call_are_the_two_calls() -> None:
@@ -111,6 +148,6 @@ def test_the_pixels_are_left_alone() -> None:
     pool = equal_pool(3)
     before = pool.buffer.clone()
     rows, params = some_rows(pool, BUSY)
-    render_grouped(pool, rows, params, MEAN, STD)
+    render_fused(pool, rows, params, MEAN, STD)
     render_selected(pool, rows, params, MEAN, STD)
     assert torch.equal(pool.buffer, before)
