@@ -42,7 +42,7 @@ def compiled(function: Function) -> Function:
 
 @compiled
 def crop(
-    buffer: Pixels, start: int, shape: tuple[int, int], box: tuple[int, int, int, int], flip: bool, unit: float, scratch: Scratch, x: Floats
+    buffer: Pixels, start: int, shape: tuple[int, int], box: tuple[int, int, int, int], flip: bool, unit: np.float32, scratch: Scratch, x: Floats
 ) -> None:
     """Cut ``box`` (top, left, height, width) out of the image of ``shape`` (H, W) at ``start``; resize it into x, antialiased, times ``unit``."""
     taps, weights, lines, turned = scratch
@@ -74,8 +74,8 @@ def _taps(length: int, size: int, mirrored: bool, first: NDArray[np.int64], weig
     reach = max(scale, F(1))
     for i in range(size):
         centre = scale * (F(size - 1 - i if mirrored else i) + F(0.5))
-        low = max(0, int(math.floor(centre - reach + F(0.5))))
-        high = min(length, int(math.floor(centre + reach + F(0.5))))
+        low = max(0, math.floor(centre - reach + F(0.5)))
+        high = min(length, math.floor(centre + reach + F(0.5)))
         total = F(0)
         for t in range(weights.shape[1]):
             weight = max(F(0), F(1) - abs(F(low + t) + F(0.5) - centre) / reach) if low + t < high else F(0)
@@ -110,7 +110,7 @@ def _row(source: Any, start: int, stride: int, weights: Floats, to: Floats) -> N
 
 
 @compiled
-def blend(x: Floats, factor: float, of_grey: float, of_mean: float, luma: Floats, grey: Floats) -> None:
+def blend(x: Floats, factor: np.float32, of_grey: np.float32, of_mean: np.float32, luma: Floats, grey: Floats) -> None:
     """factor x + of_grey grey(x) + of_mean mean(grey(x)), clamped to 0..1; x (C, P), ``grey`` (P,) is overwritten."""
     rest = F(0)
     if of_grey != 0 or of_mean != 0:
@@ -143,7 +143,7 @@ def greyscale(x: Floats, luma: Floats, grey: Floats) -> None:
 
 
 @compiled
-def hue(x: Floats, shift: float) -> None:
+def hue(x: Floats, shift: np.float32) -> None:
     """Turn the hue of x (3, P) by ``shift`` turns; the derivation is at ``ops.hue``."""
     reds, greens, blues = x[0], x[1], x[2]
     sixth, third, six = F(1 / 6), F(1 / 3), F(6)
@@ -161,7 +161,7 @@ def hue(x: Floats, shift: float) -> None:
 
 
 @compiled
-def blur(x: Floats, sigma: float, kernel: Floats, lines: Floats) -> None:
+def blur(x: Floats, sigma: np.float32, kernel: Floats, lines: Floats) -> None:
     """Blur x (C, S, S) as ``ops.gaussian_blur``; ``lines`` (S, S + 2 reach) and ``kernel`` are overwritten, with the reach ``blur_reach(S)``."""
     size = x.shape[1]
     reach = (lines.shape[1] - size) // 2
@@ -191,7 +191,7 @@ def blur_reach(size: int) -> int:
 
 
 @compiled
-def _gauss(sigma: float, radius: int, kernel: Floats) -> None:
+def _gauss(sigma: np.float32, radius: int, kernel: Floats) -> None:
     """Write half of a Gaussian kernel, from its middle; 0 beyond ``radius``."""
     total = F(0)
     for t in range(len(kernel)):
@@ -202,7 +202,7 @@ def _gauss(sigma: float, radius: int, kernel: Floats) -> None:
 
 
 @compiled
-def _scaled(source: Floats, factor: float, to: Floats) -> None:
+def _scaled(source: Floats, factor: np.float32, to: Floats) -> None:
     for j in range(len(to)):
         to[j] = factor * source[j]
 

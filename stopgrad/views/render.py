@@ -7,7 +7,6 @@ is made with the crop, because everything between treats left and right alike.
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from stopgrad.views import ops
@@ -16,6 +15,7 @@ from stopgrad.views.sample import ViewParams
 
 if TYPE_CHECKING:
     from stopgrad.images.pool import Pool
+
 
 def render(pool: "Pool", rows: Tensor, params: ViewParams, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Return (N, C, S, S) float32 on the pool's device: image ``rows[i]`` of the pool (N, int64) seen through row i of ``params``.
