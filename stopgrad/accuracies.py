@@ -37,7 +37,7 @@ def _width(record: Record) -> float:
 
 
 def _reading(records: Sequence[Record], protocols: Sequence[str]) -> list[str]:
-    said = [f"accuracy on {_counts(records, 'test_images')} test images (in brackets its 95 % interval)"]
+    said = [f"accuracy on {_counts(records, 'test_images')} test images (95 % interval)"]
     said += [f"{p}: {_stated(p, [r for r in records if r['protocol'] == p])}" for p in protocols]
     fewest = min(r["test_images"] for r in records)
     if fewest >= FEW:

@@ -1,12 +1,12 @@
 """What is wrong whatever the images are, told before one is opened. Imports no torch, but for backbones that only other libraries can know."""
 
 import re
-from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from stopgrad.config import RESNETS, Found, Run, problems, set_value
+from stopgrad.config import RESNETS, Found, Net, Run, problems, set_value
 from stopgrad.errors import UserError
 from stopgrad.images.place import BUNDLED, existing
 from stopgrad.plan import as_begun, asked_length, complete, parse_overrides, plain_net
@@ -29,7 +29,7 @@ FLAGS = {
 TIMMS = ("resnet26", "resnet200")
 """Networks of timm that are called as ours are."""
 
-FEW = Found(
+SMALL_SET = Found(
     source="",
     images=20,
     test_images=0,
@@ -44,19 +44,22 @@ FEW = Found(
     mean=(0.5,),
     std=(0.25,),
 )
-MANY = replace(FEW, images=2_000_000, short_side=(400, 400, 400), channels=((3, 2_000_000),))
+LARGE_SET = replace(SMALL_SET, images=2_000_000, short_side=(400, 400, 400), channels=((3, 2_000_000),))
 EXTREMES = (
-    (FEW, Machine(gpu=False, cores=1)),
-    (replace(FEW, images=3000, short_side=(100, 100, 100)), Machine(gpu=False, cores=1)),
-    (MANY, Machine(gpu=True, cores=1)),
+    (SMALL_SET, Machine(gpu=False, cores=1)),
+    (replace(SMALL_SET, images=3000, short_side=(100, 100, 100)), Machine(gpu=False, cores=1)),
+    (LARGE_SET, Machine(gpu=True, cores=1)),
 )
 """Images and machines as different as can be: what is wrong with all the runs fitted to them, word for word, is wrong with any."""
 
 
-def overrides_of(asked: Namespace) -> dict[str, str]:
-    """Return what was asked for, path to text. Raises UserError where an option and ``--set`` differ over a field."""
-    settings = parse_overrides(asked.overrides)
-    flags = {name: text for name in FLAGS if (text := getattr(asked, name)) is not None}
+def overrides_of(options: Mapping[str, Any], pairs: Sequence[str]) -> dict[str, str]:
+    """Return what was asked for, path to text: by the ``options`` that name a field, where they are given, and by the ``pairs`` of ``--set``.
+
+    Raises UserError where the two differ over a field.
+    """
+    settings = parse_overrides(pairs)
+    flags = {name: str(options[name]) for name in FLAGS if options.get(name) is not None}
     for name, text in flags.items():
         other = settings.get(FLAGS[name], text)
         if other != text and (name, text) != ("labels", "auto"):  # which is also what nobody asked for
@@ -64,14 +67,21 @@ def overrides_of(asked: Namespace) -> dict[str, str]:
     return {FLAGS[name]: text for name, text in flags.items()} | settings
 
 
+def words_for(path: str, text: str) -> tuple[str, str]:
+    """Return the words of ``stopgrad pretrain`` that set a field: its own option, where it has one."""
+    option = next((name for name, field in FLAGS.items() if field == path), None)
+    return ("--set", f"{path}={text}") if option is None else (f"--{option.replace('_', '-')}", text)
+
+
 def check(recipe: str, overrides: Mapping[str, str], source: str | None = None, out: Path | None = None) -> None:
     """Raise UserError for what is wrong whatever the images are: paths, fields, values, contradictions, a backbone's name, what stands in ``out``.
 
-    ``recipe`` is one that exists.
+    ``recipe`` is one that exists. What only begins a run, ``net.init``, is not looked for where one stands in ``out``.
     """
     if source is not None:
-        named(source)
-    found = [_wrong(run, overrides) for run in _likely(recipe, overrides)]
+        refuse_missing(source)
+    likely = _likely(recipe, overrides)
+    found = [_wrong(run, overrides) for run in likely]
     if certain := [line for line in found[0] if all(line in lines for lines in found)]:
         raise UserError("; ".join(certain))
     if out is not None:
@@ -79,36 +89,38 @@ def check(recipe: str, overrides: Mapping[str, str], source: str | None = None, 
         directory.refuse_others()
         if directory.exists():
             as_begun(directory, recipe, overrides)
+            return
     if (init := overrides.get("net.init", "none")).lower() != "none":
         backbone_file(Path(init))
-    _known(overrides.get("net.backbone", RESNETS[0]))
+    net = likely[0].net
+    _refuse_unknown(replace(net, backbone=overrides.get("net.backbone", net.backbone)))
 
 
-def named(images: str) -> None:
+def refuse_missing(images: str) -> None:
     """Raise UserError when nothing is where ``images`` are said to be."""
     if images != BUNDLED:
         existing(images)
 
 
-def run_directory(path: Path) -> Run:
-    """Return the run that ``path`` holds. Raises UserError when there is none, naming the nearest folder."""
+def refuse_no_run(path: Path) -> None:
+    """Raise UserError when ``path`` holds no run, naming the nearest folder."""
     existing(str(path))
-    return RunDirectory(path).read_config()
+    RunDirectory(path).read_config()
 
 
-def trained(path: Path, alone: bool = False) -> None:
+def refuse_untrained(path: Path, alone: bool = False) -> None:
     """Raise UserError when there is no run, no backbone in it yet, or one that only Python can build; ``alone``: a backbone file is enough."""
     existing(str(path))
     if not (alone and path.is_file()):
         run = RunDirectory(path).read_config()
-        if run.net.backbone.startswith("module:"):
+        if run.net.own:
             raise UserError(
                 f"{path}: its backbone is a module of your own, for Python only: stopgrad.load_backbone({str(path)!r}, into=YourModule())"
             )
     backbone_file(path)
 
 
-def file_to_write(path: Path | None) -> None:
+def refuse_folder(path: Path | None) -> None:
     """Raise UserError when a folder is in the way."""
     if path is not None and path.is_dir():
         raise UserError(f"{path}: a folder; name a file in it")
@@ -119,7 +131,7 @@ def _likely(recipe: str, overrides: Mapping[str, str]) -> list[Run]:
     length = asked_length(overrides)
     if recipe in IMAGES:
         return [images(found, machine, IMAGES[recipe], *length).run for found, machine in EXTREMES]
-    return [complete(recipe, count, *length).run for count in (FEW.images, MANY.images)]
+    return [complete(recipe, count, *length).run for count in (SMALL_SET.images, LARGE_SET.images)]
 
 
 def _wrong(run: Run, overrides: Mapping[str, str]) -> list[str]:
@@ -133,9 +145,10 @@ def _wrong(run: Run, overrides: Mapping[str, str]) -> list[str]:
     return problems(run)
 
 
-def _known(backbone: str) -> None:
+def _refuse_unknown(net: Net) -> None:
     """Raise UserError when there is no such backbone. Modules of the user's own are not looked up."""
-    if backbone in RESNETS or backbone.startswith("module:"):
+    backbone = net.backbone
+    if backbone in RESNETS or net.own:
         return
     if re.fullmatch(r"resnet\d+", backbone) and backbone not in TIMMS:
         raise UserError(f"net.backbone: no {backbone!r}; there are {', '.join(RESNETS)}, and timm's {' and '.join(TIMMS)}")

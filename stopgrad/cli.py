@@ -12,6 +12,7 @@ from typing import NoReturn
 from stopgrad import __version__
 from stopgrad.config import METHODS
 from stopgrad.errors import Lost, UserError
+from stopgrad.publish.targets import TARGETS
 from stopgrad.world import world
 
 OVERVIEW = """\
@@ -89,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
     _add_device(p)
     p = verb("export", "write the backbone so that other code loads it", "stopgrad export runs/photos --to torchvision")
     _add_run(p)
-    p.add_argument("--to", choices=("torchvision", "timm", "safetensors"), required=True, help="whose form")
+    p.add_argument("--to", choices=TARGETS, required=True, help="whose form")
     p.add_argument("--out", type=Path, help="file or folder (default: named after the form, in the run)")
     p.add_argument("--overwrite", action="store_true", help="replace what is there")
     verb("recipes", "list the recipes", "stopgrad recipes")

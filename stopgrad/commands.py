@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from stopgrad.accuracies import accuracies
-from stopgrad.beforehand import check, file_to_write, named, overrides_of, run_directory, trained
+from stopgrad.beforehand import check, overrides_of, refuse_folder, refuse_missing, refuse_no_run, refuse_untrained
 from stopgrad.config import METHODS, Data, Run, differences, to_json
 from stopgrad.errors import UserError
 from stopgrad.images.bad import needed_share, too_many
@@ -33,7 +33,7 @@ DONE, COLLAPSED, DIVERGED, INTERRUPTED = 0, 3, 4, 75
 
 def pretrain(asked: Namespace) -> int:
     """``stopgrad pretrain``."""
-    overrides, recipe = overrides_of(asked), recipe_name(asked.recipe, asked.method)
+    overrides, recipe = overrides_of(vars(asked), asked.overrides), recipe_name(asked.recipe, asked.method)
     out = asked.out or Path("runs") / f"{Path(asked.images).name or 'images'}-{recipe.replace('/', '-')}"
     check(recipe, overrides, asked.images, out)
     splits = _splits(asked.images, overrides["data.labels"])
@@ -88,8 +88,8 @@ def _ended(outcome: "Outcome", out: Path) -> int:
     if outcome.state == "collapsed":
         print(f"stopgrad: {out}: stopped at step {outcome.step}: {outcome.verdict.text}", file=sys.stderr)
         return _status(outcome)
-    verdict = "no collapse" if outcome.verdict.state == "healthy" else outcome.verdict.text
-    print(f"{out}: trained {outcome.steps} steps in {duration(outcome.seconds)}; {verdict}")
+    seen = {"healthy": "no collapse", "unlearned": "it has not learned, as said above"}.get(outcome.verdict.state, outcome.verdict.text)
+    print(f"{out}: trained {outcome.steps} steps in {duration(outcome.seconds)}; {seen}")
     print(f"backbone: {out / 'backbone.safetensors'}")
     print("\n".join(next_lines(out)))
     return _status(outcome)
@@ -137,9 +137,9 @@ def inspect_images(asked: Namespace) -> int:
 
 def evaluate(asked: Namespace) -> int:
     """``stopgrad evaluate``."""
-    trained(asked.run_directory)
+    refuse_untrained(asked.run_directory)
     if asked.data is not None:
-        named(asked.data)
+        refuse_missing(asked.data)
     from stopgrad.api import evaluate as judge
     from stopgrad.protocols.knn import Knn
     from stopgrad.protocols.lbfgs import Lbfgs
@@ -161,25 +161,23 @@ def evaluate(asked: Namespace) -> int:
 
 def compare(asked: Namespace) -> int:
     """``stopgrad compare``."""
-    from stopgrad.cli import parser
     from stopgrad.compare.command import compare as carry_out
-    from stopgrad.compare.command import foreseen
+    from stopgrad.compare.command import foreseen, shared
 
     for row in foreseen(asked):
-        one = parser().parse_args(row.pretrain)
         try:
-            check(recipe_name(one.recipe, one.method), overrides_of(one), one.images)
+            check(recipe_name(row.recipe, row.method), row.overrides, row.images, row.out)
         except UserError as error:
             raise UserError(f"{row.method}: {error}") from None
-    splits = _splits(asked.images, asked.labels)
+    splits = _splits(asked.images, shared(asked)["data.labels"])
     return carry_out(asked, splits, _has_gpu)
 
 
 def report(asked: Namespace) -> int:
     """``stopgrad report``."""
     for run in asked.runs:
-        run_directory(run)
-    file_to_write(asked.out)
+        refuse_no_run(run)
+    refuse_folder(asked.out)
     from stopgrad.report.page import write_report
     from stopgrad.thumbnails import thumbnails
 
@@ -190,9 +188,9 @@ def report(asked: Namespace) -> int:
 
 def embed(asked: Namespace) -> int:
     """``stopgrad embed``."""
-    trained(asked.run_directory)
-    named(asked.images)
-    file_to_write(asked.out)
+    refuse_untrained(asked.run_directory)
+    refuse_missing(asked.images)
+    refuse_folder(asked.out)
     from stopgrad.api import embed as write
 
     written, count = write(asked.run_directory, asked.images, asked.out, labels=asked.labels, device=asked.device, tell=print)
@@ -205,7 +203,7 @@ def embed(asked: Namespace) -> int:
 
 def export(asked: Namespace) -> int:
     """``stopgrad export``."""
-    trained(asked.run_directory, alone=True)
+    refuse_untrained(asked.run_directory, alone=True)
     out = asked.out or asked.run_directory / EXPORTS[asked.to]
     refuse_existing(asked.to, out, asked.overwrite)
     from stopgrad.publish.export import export as write

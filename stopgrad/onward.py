@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stopgrad.config import RESNETS, Net
-from stopgrad.images.place import BUNDLED
+from stopgrad.images.place import reachable
 from stopgrad.runs import RunDirectory
 
 EXPORTS = {"torchvision": "torchvision.pth", "timm": "timm", "safetensors": "weights.safetensors"}
@@ -15,9 +15,12 @@ EXPORTS = {"torchvision": "torchvision.pth", "timm": "timm", "safetensors": "wei
 class NextStep(NamedTuple):
     """A command to copy, and what it is for."""
 
+    verb: str
+    """What it does, by the name that ``stopgrad`` has for it, also where it is a call in Python."""
     command: str
     """Capitals in it are to be filled in."""
     purpose: str
+    """As it is shown everywhere: a sentence without its stop."""
 
 
 def next_steps(path: Path) -> list[NextStep]:
@@ -27,23 +30,25 @@ def next_steps(path: Path) -> list[NextStep]:
     """
     directory, name = RunDirectory(path), shlex.quote(str(path))
     run = directory.read_config()
-    report = NextStep(f"stopgrad report {name}", "one HTML page of all there is")
-    if not directory.backbone.exists() or run.net.backbone.startswith("module:"):
+    report = NextStep("report", f"stopgrad report {name}", "One HTML page of all there is")
+    if not directory.backbone.exists() or run.net.own:
         return [report]
-    there = run.data.source == BUNDLED or Path(run.data.source).expanduser().exists()  # arrays are not
+    there = reachable(run.data.source)
     labelled = there and _judged_while_training(directory)
-    judge = [] if directory.evaluations.exists() else [NextStep(f"stopgrad evaluate {name}", "kNN and linear accuracy")]
+    judge = [] if directory.evaluations.exists() else [NextStep("evaluate", f"stopgrad evaluate {name}", "kNN and linear accuracy")]
     if judge and not labelled:
-        judge = [NextStep(f"stopgrad evaluate {name} --data LABELLED", "kNN and linear accuracy, on labelled images that you name")]
+        judge = [NextStep("evaluate", f"stopgrad evaluate {name} --data LABELLED", "kNN and linear accuracy, on labelled images that you name")]
+    healthy = directory.status().get("verdict", {}).get("state", "healthy") == "healthy"
     images = shlex.quote(run.data.source) if there else "IMAGES"
     rule = f" --labels {run.data.labels}" if there and run.data.labels != "auto" else ""
-    embed = [] if directory.embeddings.exists() else [NextStep(f"stopgrad embed {name} {images}{rule}", "an embedding an image, shown by the report")]
+    embed = [NextStep("embed", f"stopgrad embed {name} {images}{rule}", "An embedding an image, shown by the report")]
+    if not healthy or directory.embeddings.exists():
+        embed = []
     target = "timm" if timm_can_express(run.net) else "safetensors"
-    healthy = directory.status().get("verdict", {}).get("state", "healthy") == "healthy"
-    export = [NextStep(f"stopgrad export {name} --to {target}", "the backbone for other code")]
+    export = [NextStep("export", f"stopgrad export {name} --to {target}", "The backbone for other code")]
     if not healthy or (path / EXPORTS[target]).exists():
         export = []
-    return [*(judge if labelled else []), *(embed if healthy else []), report, *export, *([] if labelled else judge)]
+    return [*(judge if labelled else []), *embed, report, *export, *([] if labelled else judge)]
 
 
 def next_lines(path: Path) -> list[str]:

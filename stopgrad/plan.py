@@ -193,7 +193,7 @@ def doubts(run: Run, short_side: int) -> list[str]:
     return [line for line, holds in ((small, short_side < largest), (below, run.data.size < largest)) if holds]
 
 
-def parse_overrides(pairs: list[str]) -> dict[str, str]:
+def parse_overrides(pairs: Iterable[str]) -> dict[str, str]:
     """Return ``path=value`` texts as a dictionary. Raises UserError for one without ``=``."""
     overrides: dict[str, str] = {}
     for pair in pairs:

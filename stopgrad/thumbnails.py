@@ -9,7 +9,7 @@ from PIL import Image
 
 from stopgrad.config import Data
 from stopgrad.images.bad import BadImage
-from stopgrad.images.place import BUNDLED
+from stopgrad.images.place import reachable
 from stopgrad.images.source import Source
 from stopgrad.images.sources import open_splits
 from stopgrad.runs import RunDirectory
@@ -21,7 +21,7 @@ def thumbnails() -> Callable[[Path, str], Image.Image | None]:
     @cache
     def places(run: Path) -> tuple[Data, dict[str, tuple[Source, int]]]:
         data = RunDirectory(run).read_config().data
-        if data.source != BUNDLED and not Path(data.source).expanduser().exists():  # arrays, or moved since
+        if not reachable(data.source):
             return data, {}
         found = {part.names[i]: (part, i) for part in open_splits(data.source, data.labels) if part is not None for i in range(len(part))}
         return data, found

@@ -28,14 +28,14 @@ def test_a_row_a_kind_of_features_a_column_a_protocol() -> None:
         "trained backbone       75.0% (73.0-76.0)",
         "trained, after head 1                     86.6% (84.6-87.6)",
         "",
-        "accuracy on 2,000 test images (in brackets its 95 % interval); knn: 200 neighbours, T 0.1; lbfgs: a linear classifier on frozen features, 10,000 labels",
+        "accuracy on 2,000 test images (95 % interval); knn: 200 neighbours, T 0.1; lbfgs: a linear classifier on frozen features, 10,000 labels",
     ]
 
 
 def test_rows_that_were_judged_otherwise_are_told_apart() -> None:
     records = [record("pixels", "knn", 0.5, k=16), record("backbone", "knn", 0.5, tests=300), record("backbone", "linear", 0.5)]
     assert accuracies(records)[-1] == (
-        "accuracy on 2,000 or 300 test images (in brackets its 95 % interval); knn: 16 or 200 neighbours, T 0.1; linear: moco's, lr 30.0, 10,000 labels"
+        "accuracy on 2,000 or 300 test images (95 % interval); knn: 16 or 200 neighbours, T 0.1; linear: moco's, lr 30.0, 10,000 labels"
     )
 
 

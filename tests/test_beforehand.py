@@ -15,6 +15,7 @@ from stopgrad.images.sources import open_splits
 from stopgrad.plan import asked_length, doubts, overridden, plain_net, plan
 from stopgrad.recipes import IMAGES, RECIPES
 from stopgrad.recipes.images import Machine, images
+from stopgrad.runs import RunDirectory
 from tests.recipes.test_images import FOUND, PHOTOS
 
 MULTISPECTRAL = replace(PHOTOS, channels=((4, 3000),), mean=(0.1, 0.2, 0.3, 0.4), std=(0.1, 0.2, 0.3, 0.4))
@@ -38,6 +39,7 @@ OVERRIDES: list[dict[str, str]] = [
     {"method.momentum": "none", "method.stop_gradient": "false"},
     {"net.backbone": "resnet26"},
     {"net.backbone": "module:Own"},
+    {"net.backbone": "module:Own", "views.size": "4", "data.size": "4"},
 ]
 
 
@@ -69,6 +71,18 @@ def test_the_names_of_resnets_are_known_without_timm() -> None:
         check("images", {"net.backbone": "resnet99"})
     with pytest.raises(UserError, match="did you mean mobilenet_v3_small"):
         check("images", {"net.backbone": "mobilenet_v3_smal"})
+
+
+def test_weights_to_begin_with_are_wanted_only_where_a_run_begins(tmp_path: Path) -> None:
+    init = {"net.init": str(tmp_path / "gone")}
+    with pytest.raises(UserError, match="gone: no such run directory or backbone file"):
+        check("demo", init, out=tmp_path / "run")
+    directory = RunDirectory(tmp_path / "run")
+    directory.create()
+    directory.write_config(overridden(RECIPES["demo"](), init))
+    check("demo", init, out=tmp_path / "run")
+    with pytest.raises(UserError, match=r"holds a run with other settings \(net.init"):
+        check("demo", {"net.init": str(tmp_path / "other")}, out=tmp_path / "run")
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ MISTAKES = [
     (["export", "nowhere", "--to", "onnx"], 2),
     *(
         (["pretrain", "{photos}", "--set", wrong], 2)
-        for wrong in ("train.epochs=-1", "train.batch=0", "net.width=0", "views.size=1", "views.0.blur=2")
+        for wrong in ("train.epochs=-1", "train.batch=0", "train.threads=-1", "net.width=0", "views.size=1", "views.0.blur=2")
     ),
     (["pretrain", "{photos}", "--recipe", "demo", "--set", "train.accumulate=3"], 2),
     (["pretrain", "{photos}", "--recipe", "demo", "--method", "byol", "--set", "method.stop_gradient=false"], 2),
@@ -249,8 +249,13 @@ def test_a_run_is_resumed_only_as_it_was_asked(photos: Path, tmp_path: Path, cap
         assert said in error
         assert error.count("\n") == 1
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(photos / "new.png")
-    assert main(small(photos, tmp_path / "run2", "--set", f"net.init={out}")) == 0
+    continued = small(photos, tmp_path / "run2", "--set", f"net.init={out}")
+    assert main(continued) == 0
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+    out.rename(tmp_path / "elsewhere")  # the weights were taken when run2 began
+    capsys.readouterr()
+    assert main(continued) == 0
+    assert "nothing to do" in capsys.readouterr().out
 
 
 @pytest.mark.whole

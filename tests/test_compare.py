@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stopgrad.cli import main
+from stopgrad.beforehand import overrides_of
+from stopgrad.cli import main, parser
 from stopgrad.compare.results import Line, as_text, mean_and_std, write
 from stopgrad.compare.rows import Row, rows
 from stopgrad.compare.work import work
@@ -67,7 +68,7 @@ def test_the_table_and_what_is_done_again(photos: Path, tmp_path: Path, capsys: 
         assert json.loads((out / f"byol-{seed}" / "config.json").read_text())["train"]["seed"] == seed
     of_file = [100 * next(r["top1"] for r in read_lines(out / f"byol-{s}" / "evaluations.jsonl") if r["protocol"] == "knn") for s in (0, 1)]
     assert lines["byol"]["knn"] == f"{np.mean(of_file):.1f} ± {np.std(of_file, ddof=1):.1f}"
-    assert f"stopgrad pretrain {photos} --recipe images --method byol --seed 1 --out {out / 'byol-1'}" in (out / "comparison.md").read_text()
+    assert f"stopgrad pretrain {photos} --recipe images --method byol --out {out / 'byol-1'} --device auto" in (out / "comparison.md").read_text()
 
     before = (out / "byol-0" / "evaluations.jsonl").read_bytes()
     assert main(words(photos, out, "--seeds", "2")) == 0
@@ -145,14 +146,25 @@ def test_published_numbers_stand_beside_the_same_setting_only(tmp_path: Path) ->
 
 
 def test_overrides_of_one_method() -> None:
-    found = rows("x", "demo", ["em", "moco"], 1, Path("out"), {"--epochs": "3"}, ["net.width=8", "em:optim.lr=0.7"])
-    assert found[0].pretrain[-6:] == ("--epochs", "3", "--set", "net.width=8", "--set", "optim.lr=0.7")
-    assert found[1].pretrain[-4:] == ("--epochs", "3", "--set", "net.width=8")
+    found = rows("x", "demo", ["em", "moco"], 1, Path("out"), {"epochs": "3"}, ["net.width=8", "em:optim.lr=0.7"])
+    assert found[0].overrides == {"train.epochs": "3", "train.seed": "0", "net.width": "8", "optim.lr": "0.7"}
+    assert found[1].overrides == {"train.epochs": "3", "train.seed": "0", "net.width": "8"}
+
+
+def test_what_a_row_types_asks_for_what_it_holds() -> None:
+    pairs = ["data.labels=none", "data.workers=-1", "train.on_collapse=stop", "views.scale=0.2,1", "net.init=a=b"]
+    (row,) = rows("x y", "demo", ["byol"], 1, Path("out"), {"labels": "auto", "batch": "32", "device": "cpu"}, pairs)
+    typed = parser().parse_args(row.pretrain)
+    assert (typed.images, typed.recipe, typed.method, typed.out, typed.device) == ("x y", "demo", "byol", row.out, "cpu")
+    assert overrides_of(vars(typed), typed.overrides) == row.overrides
+    assert row.overrides["data.labels"] == "none"
+    assert row.overrides["net.init"] == "a=b"
 
 
 def test_mistakes_are_one_line(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(photos), "--set", "emm:optim.lr=1", "--out", str(tmp_path / "o")]) == 2
     assert "no method 'emm'" in capsys.readouterr().err
-    assert main(["compare", str(photos), "--methods", "supcon", "--labels", "none", "--out", str(tmp_path / "o")]) == 2
-    assert "supcon needs labels" in capsys.readouterr().err
+    for words in (["--labels", "none"], ["--set", "data.labels=none"]):
+        assert main(["compare", str(photos), "--methods", "supcon", *words, "--out", str(tmp_path / "o")]) == 2
+        assert "supcon needs labels" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()

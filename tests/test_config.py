@@ -65,6 +65,8 @@ def test_wrong_overrides_name_the_field(toy: Run, path: str, text: str, said: st
         (lambda r: r["train"].update(epochs=True), "train.epochs: True is not a whole number"),
         (lambda r: r["method"].update(name="simsiamm"), "no method 'simsiamm'; did you mean 'simsiam'"),
         (lambda r: r.update(schema=99), "written in form 99"),
+        (lambda r: r.update(schema=1), "reads forms 2 and 3; train it again with this version, or use the version that wrote it"),
+        (lambda r: r.update(schema=2, train=7), "train: an object with named fields"),
         (lambda r: r.update(views={}), "views: any number of values"),
     ],
 )
@@ -75,10 +77,22 @@ def test_wrong_records_name_the_field(toy: Run, change: object, said: str) -> No
         from_json(record)
 
 
+def test_form_2_did_not_say_how_many_threads(toy: Run) -> None:
+    record = to_json(toy) | {"schema": 2}
+    record["train"].pop("threads")
+    assert from_json(record) == replace(toy, train=replace(toy.train, threads=0))
+    assert "threads" not in record["train"]
+
+
 @pytest.mark.parametrize(
     ("path", "text", "said"),
     [
         ("train.batch", "7", None),
+        ("train.threads", "0", None),
+        ("train.threads", "-1", "train.threads: 0 (settled when the run begins) or more, not -1"),
+        ("data.size", "0", "data.size: at least 1 pixel, not 0"),
+        ("data.size", "7", "data.size: at least 8 pixels, not 7"),
+        ("views.0.size", "0", "views.0.size: at least 1 pixel, not 0"),
         ("train.accumulate", "3", "train.accumulate: 3 does not divide train.batch"),
         ("views.0.scale", "0.9,0.5", "views.0.scale"),
         ("views.1.jitter", "1,1,1,0.6", "hue at most 0.5"),
@@ -103,6 +117,15 @@ def test_values_out_of_range_come_without_what_they_contradict(toy: Run) -> None
     assert problems(set_value(toy, "train.batch", "0")) == ["train.batch: BN needs at least 2 images, not 0"]
     assert len(problems(set_value(toy, "views.size", "1"))) == 1  # once for all views
     assert problems(set_value(toy, "views.1.size", "1"))[0].startswith("views.1.size: at least 8 pixels")
+
+
+@pytest.mark.parametrize("backbone", ["module:Own", "vit_b_16"])
+def test_how_little_is_enough_is_known_of_our_resnets_only(toy: Run, backbone: str) -> None:
+    net = replace(toy.net, backbone=backbone, stem="imagenet", width=64, zero_init_residual=False)
+    assert net.own == (backbone == "module:Own")
+    for path in ("views.size", "data.size"):
+        assert problems(set_value(replace(toy, net=net), path, "4")) == []
+        assert problems(set_value(replace(toy, net=net), path, "0")) == [f"{path}: at least 1 pixel, not 0"]
 
 
 def test_what_only_resnets_have_is_refused_of_others(toy: Run) -> None:

@@ -29,10 +29,12 @@ def finished(out: Path, source: str = "bundled", labelled: bool = True, verdict:
 
 
 def commands(out: Path) -> list[str]:
-    found = [step.command for step in next_steps(out)]
-    for command in found:
-        parser().parse_args(shlex.split(command)[1:])
-    return found
+    found = next_steps(out)
+    for step in found:
+        assert shlex.split(step.command)[:2] == ["stopgrad", step.verb]
+        assert step.purpose.startswith("kNN") or step.purpose[0].isupper()
+        parser().parse_args(shlex.split(step.command)[1:])
+    return [step.command for step in found]
 
 
 def test_a_labelled_run_is_judged_first(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ import shlex
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from stopgrad.beforehand import overrides_of
 from stopgrad.compare.results import as_text, lines, write
-from stopgrad.compare.rows import Row, remember, rows
+from stopgrad.compare.rows import Row, another, concerning, remember, rows
 from stopgrad.compare.work import STOPPED, work
 from stopgrad.config import METHODS
 from stopgrad.errors import UserError
@@ -16,17 +17,16 @@ from stopgrad.errors import UserError
 if TYPE_CHECKING:
     from stopgrad.images.source import Splits
 
-FLAGS = {"epochs": "--epochs", "batch": "--batch", "backbone": "--backbone", "labels": "--labels", "device": "--device"}
+OPTIONS = ("epochs", "batch", "backbone", "labels", "device")
+"""Those of pretrain that all rows share."""
 
 
 def compare(asked: Namespace, splits: "Splits", has_gpu: Callable[[], bool]) -> int:
     """Do what is left of the comparison, print the table and write it. Returns the exit status: that of the first row that failed."""
     out: Path = asked.out
-    methods, flags = _methods(asked, splits), _flags(asked)
-    wanted = {"images": asked.images, "recipe": asked.recipe, "flags": flags, "set": asked.overrides}
-    if stands := remember(out, wanted):
-        raise UserError(f"{out}: holds another comparison ({stands}); choose another --out, or ask for the same (methods and seeds may be added)")
-    todo = rows(asked.images, asked.recipe, methods, asked.seeds, out, flags, asked.overrides)
+    methods = _methods(asked, splits)
+    remember(out, _wanted(asked))
+    todo = _rows(asked, methods, asked.seeds)
     cores = os.cpu_count() or 1
     failed = work(todo, asked.jobs or (1 if has_gpu() else cores), cores, print)
     return _told(todo, failed, splits, out)
@@ -35,7 +35,7 @@ def compare(asked: Namespace, splits: "Splits", has_gpu: Callable[[], bool]) -> 
 def foreseen(asked: Namespace) -> list[Row]:
     """Return a row of every method that will be compared whatever the images are: those named, or those that need no labels.
 
-    Raises UserError for a setting of a method that there is not, and for an ``--out`` that is no folder.
+    Raises UserError for a setting of a method that there is not, and for an ``--out`` that is no folder or holds another comparison.
     """
     for pair in asked.overrides:
         name, colon, _ = pair.partition("=")[0].partition(":")
@@ -43,12 +43,31 @@ def foreseen(asked: Namespace) -> list[Row]:
             raise UserError(f"--set {pair}: no method {name!r}; there are {', '.join(METHODS)}")
     if asked.out.exists() and not asked.out.is_dir():
         raise UserError(f"{asked.out}: a file is in the way; choose another --out")
+    if stands := another(asked.out, _wanted(asked)):
+        raise UserError(
+            f"{asked.out}: holds another comparison ({stands}); choose another --out, or ask for the same (methods and seeds may be added)"
+        )
     methods = asked.methods or [name for name, config in METHODS.items() if not config.needs_labels]
-    return rows(asked.images, asked.recipe, methods, 1, asked.out, _flags(asked), asked.overrides)
+    return _rows(asked, methods, 1)
 
 
-def _flags(asked: Namespace) -> dict[str, str]:
-    return {flag: str(value) for name, flag in FLAGS.items() if (value := getattr(asked, name)) is not None}
+def shared(asked: Namespace) -> dict[str, str]:
+    """Return what was asked for of every row, path to text. Raises UserError where an option and ``--set`` differ over a field."""
+    return overrides_of(_options(asked), concerning(None, asked.overrides))
+
+
+def _rows(asked: Namespace, methods: list[str], seeds: int) -> list[Row]:
+    return rows(asked.images, asked.recipe, methods, seeds, asked.out, _options(asked), asked.overrides)
+
+
+def _options(asked: Namespace) -> dict[str, str]:
+    return {name: str(value) for name in OPTIONS if (value := getattr(asked, name)) is not None}
+
+
+def _wanted(asked: Namespace) -> dict[str, Any]:
+    """Return what makes two comparisons the same."""
+    flags = {f"--{name}": value for name, value in _options(asked).items()}
+    return {"images": asked.images, "recipe": asked.recipe, "flags": flags, "set": asked.overrides}
 
 
 def _methods(asked: Namespace, splits: "Splits") -> list[str]:

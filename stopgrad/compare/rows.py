@@ -3,10 +3,11 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stopgrad.beforehand import overrides_of, words_for
 from stopgrad.runs import RunDirectory, read_lines
 
 PROTOCOLS = ("knn", "lbfgs")
@@ -20,10 +21,20 @@ class Row:
     seed: int
     out: Path
     """Its run directory."""
-    pretrain: tuple[str, ...]
-    """Words after ``stopgrad`` that train it."""
+    images: str
+    recipe: str
+    """The one that all rows share."""
+    overrides: Mapping[str, str] = field(hash=False)
+    """Path to text."""
+    device: str
     baselines: bool
     """Whether raw pixels and random initialisation are judged beside it: once a seed is enough."""
+
+    @property
+    def pretrain(self) -> tuple[str, ...]:
+        """Words after ``stopgrad`` that train it."""
+        fixed = ("--recipe", self.recipe, "--method", self.method, "--out", str(self.out), "--device", self.device)
+        return ("pretrain", self.images, *fixed, *(word for path, text in self.overrides.items() for word in words_for(path, text)))
 
     @property
     def evaluate(self) -> tuple[str, ...]:
@@ -52,41 +63,27 @@ class Row:
         return ([] if self.trained() else [self.pretrain]) + ([] if self.judged() else [self.evaluate])
 
 
-def rows(images: str, recipe: str, methods: Sequence[str], seeds: int, out: Path, flags: Mapping[str, str], overrides: Sequence[str]) -> list[Row]:
+def rows(images: str, recipe: str, methods: Sequence[str], seeds: int, out: Path, options: Mapping[str, str], pairs: Sequence[str]) -> list[Row]:
     """Return a row a seed and method, seeds outermost: a table of one seed stands first.
 
-    ``flags``: option of pretrain to its value; ``overrides``: PATH=VALUE for all, METHOD:PATH=VALUE for one.
+    ``options``: those of pretrain, by name; ``pairs``: PATH=VALUE for all, METHOD:PATH=VALUE for one. Raises UserError where the two differ.
     """
-    shared = [word for flag, value in flags.items() for word in (flag, value)]
     found = []
     for seed in range(seeds):
         for method in methods:
-            directory = out / f"{method}-{seed}"
-            words = (
-                "pretrain",
-                images,
-                "--recipe",
-                recipe,
-                "--method",
-                method,
-                "--seed",
-                str(seed),
-                "--out",
-                str(directory),
-                *shared,
-                *_own(overrides, method),
-            )
-            found.append(Row(method, seed, directory, words, baselines=method == methods[0]))
+            overrides = overrides_of({**options, "seed": seed}, concerning(method, pairs))
+            directory, device = out / f"{method}-{seed}", options.get("device", "auto")
+            found.append(Row(method, seed, directory, images, recipe, overrides, device, baselines=method == methods[0]))
     return found
 
 
-def _own(overrides: Sequence[str], method: str) -> list[str]:
-    """Return the words that set what concerns ``method``."""
+def concerning(method: str | None, pairs: Sequence[str]) -> list[str]:
+    """Return, as PATH=VALUE, what is set of ``method``; for None what is set of all."""
     found = []
-    for pair in overrides:
+    for pair in pairs:
         name, colon, rest = pair.partition("=")[0].partition(":")
         if not colon or name == method:
-            found += ["--set", pair.removeprefix(f"{name}:") if colon and rest else pair]
+            found.append(pair.removeprefix(f"{name}:") if colon and rest else pair)
     return found
 
 
@@ -107,12 +104,14 @@ def last_words(log: Path) -> str:
     return lines[-1] if lines else "said nothing"
 
 
-def remember(out: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
-    """Write what is compared to comparison.json; return what stands there when it is something else."""
+def another(out: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what comparison.json says is compared in ``out`` when it is something else than ``asked``."""
     path = out / "comparison.json"
-    if path.exists():
-        stands: dict[str, Any] = json.loads(path.read_text())
-        return None if stands == asked else stands
+    stands: dict[str, Any] = json.loads(path.read_text()) if path.exists() else asked
+    return None if stands == asked else stands
+
+
+def remember(out: Path, asked: dict[str, Any]) -> None:
+    """Write what is compared in ``out`` to comparison.json."""
     out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asked, indent=2) + "\n")
-    return None
+    (out / "comparison.json").write_text(json.dumps(asked, indent=2) + "\n")

@@ -5,7 +5,8 @@ from stopgrad.config.contrastive import MoCoConfig, SimCLRConfig, SupConConfig
 from stopgrad.config.found import Found
 from stopgrad.config.method import MethodConfig
 from stopgrad.config.methods import METHODS, SupervisedConfig
-from stopgrad.config.run import RESNETS, Data, Net, Optim, Run, Train, View, problems
+from stopgrad.config.problems import problems
+from stopgrad.config.run import RESNETS, Data, Net, Optim, Run, Train, View
 from stopgrad.config.siamese import BYOLConfig, EMConfig, SimSiamConfig, SwAVConfig
 
 __all__ = [

@@ -23,10 +23,19 @@ def from_json(record: dict[str, Any]) -> Run:
     """Return the run that ``to_json`` wrote. Raises UserError for unknown, missing or wrong fields, naming them."""
     record = dict(record)
     schema = record.pop("schema", None)
+    if schema == 2:
+        record, schema = _from_form_2(record), SCHEMA
     if schema != SCHEMA:
-        raise UserError(f"config: written in form {schema}, this version of stopgrad reads form {SCHEMA}")
+        remedy = "train it again with this version, or use the version that wrote it"
+        raise UserError(f"config: written in form {schema}, this version of stopgrad reads forms 2 and {SCHEMA}; {remedy}")
     run: Run = _typed(Run, record, "")
     return run
+
+
+def _from_form_2(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of form 2 in form 3, which added ``train.threads``: until then a run took what torch gave it, as 0 still does."""
+    train = record.get("train")
+    return record | {"train": {"threads": 0} | train} if isinstance(train, dict) else record
 
 
 def net_from_json(record: dict[str, Any]) -> Net:

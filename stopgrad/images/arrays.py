@@ -58,8 +58,8 @@ def _array(values: Any) -> NDArray[Any]:
         raise UserError(f"arrays: no array can be made of {type(values).__name__} ({error})") from None
 
 
-MANY = 100_000
-"""Classes that there may be more of than images."""
+MOST_CLASSES = 100_000
+"""Classes without names may be so many; where there are more images than that, as many as images."""
 
 
 def _labelled(labels: ArrayLike | None, classes: Sequence[str] | None, images: int, name: str) -> tuple[Labels | None, tuple[str, ...] | None]:
@@ -70,7 +70,7 @@ def _labelled(labels: ArrayLike | None, classes: Sequence[str] | None, images: i
         raise UserError(f"{name}: labels are {found.dtype} of shape {found.shape}; hand over {images} whole numbers from 0, one an image")
     found = found.astype(np.int64)
     lowest, highest = int(found.min(initial=0)), int(found.max(initial=-1))
-    if lowest < 0 or (classes is None and highest >= max(images, MANY)):  # before so many names are made
+    if lowest < 0 or (classes is None and highest >= max(images, MOST_CLASSES)):  # before so many names are made
         raise UserError(f"{name}: labels from {lowest} to {highest} for {images} images; number the classes 0, 1, 2 and so on")
     names = tuple(classes) if classes is not None else tuple(map(str, range(highest + 1)))
     if highest >= len(names):

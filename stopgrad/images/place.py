@@ -19,6 +19,11 @@ def existing(spec: str) -> Path:
     return path
 
 
+def reachable(source: str) -> bool:
+    """Whether the images of a run are where its ``data.source`` says: arrays are nowhere, and a folder may have moved since."""
+    return source == BUNDLED or Path(source).expanduser().exists()
+
+
 def _hint(path: Path) -> str:
     siblings = [child.name for child in path.parent.iterdir()] if path.parent.is_dir() else []
     close = get_close_matches(path.name, [*siblings, BUNDLED], n=1)

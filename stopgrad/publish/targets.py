@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from stopgrad.errors import UserError
+from stopgrad.onward import EXPORTS
 
-TARGETS = ("torchvision", "timm", "safetensors")
+TARGETS = tuple(EXPORTS)
 
 
 def written(to: str, out: Path) -> list[Path]:

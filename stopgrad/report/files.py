@@ -61,6 +61,8 @@ class Evaluation:
     step: int | None
     train_images: int | None
     test_images: int | None
+    images_sha256: str | None
+    """The fingerprint of the images that it was measured on, where it is given."""
     stated: dict[str, Any]
     """What else decides the number: the sizes of both sets, classes, settings but those of the sweep."""
     sweep: Sweep | None
@@ -87,8 +89,6 @@ class RunFiles:
     evaluations: tuple[Evaluation, ...]
     """The latest of every pair of protocol and features."""
     embeddings: Path | None
-    written: frozenset[str]
-    """Names in the directory: what need not be made again."""
     colour: int = 0
     """Its colour on the page."""
 
@@ -141,7 +141,6 @@ def read_run(directory: Path, name: str) -> RunFiles:
         metrics=tuple(records[step] for step in sorted(records)),
         evaluations=tuple(evaluations.values()),
         embeddings=files.embeddings if files.embeddings.exists() else None,
-        written=frozenset(path.name for path in directory.iterdir()),
     )
 
 
@@ -176,6 +175,7 @@ def _evaluation(record: dict[str, Any]) -> Evaluation:
         step=record.get("step"),
         train_images=sizes.get("train_images"),
         test_images=sizes.get("test_images"),
+        images_sha256=record.get("images_sha256"),
         stated=sizes | settings,
         sweep=sweep,
         notes=tuple(str(note) for note in record.get("notes") or ()),

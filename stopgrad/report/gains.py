@@ -9,9 +9,6 @@ from stopgrad.config import RESNETS
 from stopgrad.report.files import Evaluation, RunFiles
 from stopgrad.report.wording import counted, signed
 
-Z95 = 1.959964
-"""Two-sided 95 % quantile of the normal distribution."""
-
 
 @dataclass(frozen=True)
 class Gain:
@@ -49,7 +46,7 @@ def compared(trained: Evaluation, untrained: Evaluation) -> Gain:
     """
     points = trained.top1 - untrained.top1
     images = min(trained.test_images or 0, untrained.test_images or 0) or None
-    a, b = _interval(trained), _interval(untrained)
+    a, b = trained.interval, untrained.interval
     if a is None or b is None:
         return Gain(100 * points, None, images)
     low = points - math.hypot(trained.top1 - a[0], b[1] - untrained.top1)
@@ -60,14 +57,12 @@ def compared(trained: Evaluation, untrained: Evaluation) -> Gain:
 def beginning(run: RunFiles, protocol: str, runs: Sequence[RunFiles]) -> Evaluation | None:
     """Return the result of the network that ``run`` began with: its own, else that of another run that began with the same one.
 
-    A comparison of methods judges it once a seed, since every method begins alike.
+    A comparison of methods judges it once a seed, since every method begins alike. None where no result was asked as the backbone's was.
     """
-    own, judged = run.evaluation(protocol, "random"), run.evaluation(protocol, "backbone")
-    if own is not None or judged is None:
-        return own
-    for other in runs:
+    judged = run.evaluation(protocol, "backbone")
+    for other in (run, *runs):
         found = other.evaluation(protocol, "random")
-        if found is not None and _first_weights(other) == _first_weights(run) and _asked(found) == _asked(judged):
+        if found is not None and judged is not None and _comparable(found, judged) and _first_weights(other) == _first_weights(run):
             return found
     return None
 
@@ -80,16 +75,8 @@ def _first_weights(run: RunFiles) -> tuple[Any, ...]:
     return replace(config.net, init=None), config.data.channels, size, config.train.seed, images
 
 
-def _asked(evaluation: Evaluation) -> dict[str, Any]:
-    """Return what two results must agree on to be compared; what the protocol chose by itself may differ."""
-    return {key: value for key, value in evaluation.stated.items() if key != "l2"}
-
-
-def _interval(evaluation: Evaluation) -> tuple[float, float] | None:
-    """Return the 95 % interval of top1: the one given, else Wilson's."""
-    share, n = evaluation.top1, evaluation.test_images
-    if evaluation.interval is not None or not n:
-        return evaluation.interval
-    centre = (share + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
-    half = Z95 / (1 + Z95**2 / n) * math.sqrt(share * (1 - share) / n + (Z95 / (2 * n)) ** 2)
-    return max(0.0, centre - half), min(1.0, centre + half)
+def _comparable(one: Evaluation, other: Evaluation) -> bool:
+    """Whether two results were measured alike, on the same images as far as is told; what the protocol chose by itself may differ."""
+    images = {one.images_sha256, other.images_sha256} - {None}
+    settings = [{key: value for key, value in e.stated.items() if key != "l2"} for e in (one, other)]
+    return len(images) <= 1 and settings[0] == settings[1]

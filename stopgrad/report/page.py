@@ -15,13 +15,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 import stopgrad
 from stopgrad.errors import UserError
 from stopgrad.files import write_whole
+from stopgrad.onward import NextStep
 from stopgrad.report.charts import COLOURS, FRAME, paint
 from stopgrad.report.curves import draw
 from stopgrad.report.files import RunFiles, read_run
 from stopgrad.report.pictures import collect
 from stopgrad.report.results import tabulate
 from stopgrad.report.settings import settings
-from stopgrad.report.steps import to_embed, to_judge, to_report
+from stopgrad.report.steps import to_report
 from stopgrad.report.summary import Summary, overview, summarise
 from stopgrad.report.sweeps import sweeps
 from stopgrad.report.thumbnails import Thumbnail
@@ -31,6 +32,8 @@ NAMED_BAD = 50
 """Images set aside that are named one by one; of more, the rest is counted."""
 CARDS = 3
 """Runs whose heads stand side by side; more are a table."""
+COMMANDS = 3
+"""Commands that stand where something is missing; those for further runs stand in the last section only."""
 SIDE_BY_SIDE = 8
 """Runs whose settings stand side by side; of more, every value is followed by the names."""
 
@@ -79,9 +82,9 @@ def render(runs: list[RunFiles], thumbnail: Thumbnail | None) -> str:
         "settings": settings(runs),
         "most_columns": SIDE_BY_SIDE,
         "images": _set_aside(runs),
-        "to_judge": [step for run in runs for step in to_judge(run)],
-        "to_embed": [step for run in runs for step in to_embed(run)],
-        "cards": CARDS,
+        "to_judge": _to_do(summaries, "evaluate"),
+        "to_embed": _to_do(summaries, "embed"),
+        "most_commands": COMMANDS,
         "to_report": to_report(runs),
         "data": {"charts": hover_data, "frame": FRAME, "map": pictures.data},
         "version": stopgrad.__version__,
@@ -126,6 +129,10 @@ def _chosen(summaries: Sequence[Summary]) -> list[tuple[str, str]]:
         for line in summary.chosen:
             holders.setdefault(line, []).append(summary.name)
     return [(line, "" if len(who) == len(summaries) else ", ".join(who)) for line, who in holders.items()]
+
+
+def _to_do(summaries: Sequence[Summary], verb: str) -> list[NextStep]:
+    return [step for summary in summaries for step in summary.next_steps if step.verb == verb]
 
 
 def _set_aside(runs: Sequence[RunFiles]) -> list[SetAside]:

@@ -18,54 +18,39 @@ def command(run: RunFiles) -> str | None:
 
 def next_steps(run: RunFiles, kind: str) -> list[NextStep]:
     """Return what would fill the gaps of the page, then what the backbone is for; ``kind`` is the summary's."""
-    finished = "backbone.safetensors" in run.written
-    if not finished:
+    if run.status is None or run.status.state != "finished":  # a backbone may stand there: it is written just before the status says so
         return [_anew(run) if kind == "collapsed" else _resumed(run)]
     if _own_module(run):
         return _with_own_module(run)
-    found = [*to_judge(run), *to_embed(run), *_proposed(run, "export")]
+    proposed = onward.next_steps(run.directory)
+    found = [step for verb in ("evaluate", "embed", "export") for step in proposed if step.verb == verb]
     if kind in ("collapsed", "warned"):
         return [*found, _anew(run)]
-    return [*found, NextStep(f"stopgrad.load_backbone({str(run.directory)!r})", "In Python: the trained backbone, a torch.nn.Module")]
-
-
-def to_judge(run: RunFiles) -> list[NextStep]:
-    """Return the command that fills the table of results, none where no command can."""
-    return _proposed(run, "evaluate")
-
-
-def to_embed(run: RunFiles) -> list[NextStep]:
-    """Return the command that fills the neighbours and the map, none where no command can."""
-    return _proposed(run, "embed")
+    return [*found, NextStep("load", f"stopgrad.load_backbone({str(run.directory)!r})", "In Python: the trained backbone, a torch.nn.Module")]
 
 
 def to_report(runs: list[RunFiles]) -> NextStep:
     """Return the command that makes the page again."""
     words = ["stopgrad", "report", *(str(run.directory) for run in runs)]
     where = "the first run" if len(runs) > 1 else "the run"
-    return NextStep(shlex.join(words), f"Make this page again once something is new (report.html in {where}, or --out PAGE)")
-
-
-def _proposed(run: RunFiles, verb: str) -> list[NextStep]:
-    found = [step for step in onward.next_steps(run.directory) if step.command.startswith(f"stopgrad {verb} ")]
-    return [NextStep(step.command, step.purpose if step.purpose[1:2].isupper() else step.purpose[:1].upper() + step.purpose[1:]) for step in found]
+    return NextStep("report", shlex.join(words), f"Make this page again once something is new (report.html in {where}, or --out PAGE)")
 
 
 def _resumed(run: RunFiles) -> NextStep:
     words = _started(run)
     if words is None:
         call = f"stopgrad.pretrain(…, {str(run.directory)!r}, …)"
-        return NextStep(call, "Go on from the last checkpoint: the call in Python that started it, again")
-    return NextStep(shlex.join(words), "Go on from the last checkpoint: the command that started it, again")
+        return NextStep("pretrain", call, "Go on from the last checkpoint: the call in Python that started it, again")
+    return NextStep("pretrain", shlex.join(words), "Go on from the last checkpoint: the command that started it, again")
 
 
 def _anew(run: RunFiles) -> NextStep:
-    words, elsewhere = _started(run), f"{run.directory}-again"
+    words, elsewhere = _typed(run) or [], f"{run.directory}-again"
     purpose = "Train again into another folder, with what the verdict says to try added"
-    if words is None or words[0] == "python":
-        return NextStep(f"stopgrad.pretrain(…, {elsewhere!r}, …)", f"{purpose}, in Python")
+    if ["stopgrad", "pretrain"] not in (words[:2], words[4:6]):  # typed, or behind torchrun; what else trained it need not take --out
+        return NextStep("pretrain", f"stopgrad.pretrain(…, {elsewhere!r}, …)", f"{purpose}, in Python")
     kept = [word for before, word in pairwise(["", *words]) if "--out" not in (before, word) and not word.startswith("--out=")]
-    return NextStep(shlex.join([*kept, "--out", elsewhere]), purpose)
+    return NextStep("pretrain", shlex.join([*kept, "--out", elsewhere]), purpose)
 
 
 def _typed(run: RunFiles) -> list[str] | None:
@@ -92,16 +77,13 @@ def _started(run: RunFiles) -> list[str] | None:
 
 
 def _own_module(run: RunFiles) -> bool:
-    return run.config.net.backbone.startswith("module:")
+    return run.config.net.own
 
 
 def _with_own_module(run: RunFiles) -> list[NextStep]:
     """Return the calls for a backbone of the user's own, of which a fresh one must be handed over."""
     where, module = repr(str(run.directory)), f"{run.config.net.backbone.removeprefix('module:')}()"
-    judged = [] if run.evaluations else [NextStep(f"stopgrad.evaluate({where}, data=…, backbone={module})", "In Python: kNN and linear accuracy")]
-    found = (
-        []
-        if run.embeddings
-        else [NextStep(f"stopgrad.embed({where}, …, backbone={module})", "In Python: an embedding an image, shown by the report")]
-    )
-    return [*judged, *found, NextStep(f"stopgrad.load_backbone({where}, {module})", "In Python: the trained backbone")]
+    judge = NextStep("evaluate", f"stopgrad.evaluate({where}, data=…, backbone={module})", "In Python: kNN and linear accuracy")
+    embed = NextStep("embed", f"stopgrad.embed({where}, …, backbone={module})", "In Python: an embedding an image, shown by the report")
+    load = NextStep("load", f"stopgrad.load_backbone({where}, {module})", "In Python: the trained backbone")
+    return [*([] if run.evaluations else [judge]), *([] if run.embeddings else [embed]), load]

@@ -110,7 +110,7 @@ def test_kill_9_at_random_and_the_same_command_again(tmp_path: Path) -> None:
     images = folder_of_images(tmp_path / "images")
     subprocess.run(command(images, tmp_path / "whole"), check=True, capture_output=True)
     rng, kills = random.Random(0), 0
-    for _ in range(5):
+    for _ in range(3):
         process = subprocess.Popen(command(images, tmp_path / "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         metrics, before = tmp_path / "killed" / "metrics.jsonl", time.monotonic()
         seen = metrics.stat().st_size if metrics.exists() else 0
@@ -121,7 +121,7 @@ def test_kill_9_at_random_and_the_same_command_again(tmp_path: Path) -> None:
         process.kill()
         process.wait()
     subprocess.run(command(images, tmp_path / "killed"), check=True, capture_output=True)
-    assert kills >= 3
+    assert kills >= 2
     assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
     again = subprocess.run(command(images, tmp_path / "killed"), check=True, capture_output=True, text=True)
     assert "finished" in again.stdout

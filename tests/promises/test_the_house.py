@@ -49,6 +49,7 @@ TORCH_FREE = (
     "recipes",
     "plan",
     "beforehand",
+    "compare",
     "cli",
     "report",
     "publish.targets",

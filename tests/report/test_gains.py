@@ -5,12 +5,16 @@ from math import comb
 
 import pytest
 
+from stopgrad.protocols.scores import Score
 from stopgrad.report.files import Evaluation
 from stopgrad.report.gains import Gain, compared
 
 
 def evaluation(right: int, images: int | None, interval: tuple[float, float] | None = None) -> Evaluation:
+    """A result as it is recorded; without a number of images as it is not: there is no interval either."""
     share = right / (images or 100)
+    if interval is None and images is not None:
+        interval = Score(share, None, images, ()).interval()
     return Evaluation(
         protocol="knn",
         features="backbone",
@@ -20,6 +24,7 @@ def evaluation(right: int, images: int | None, interval: tuple[float, float] | N
         step=1,
         train_images=9,
         test_images=images,
+        images_sha256=None,
         stated={},
         sweep=None,
         notes=(),

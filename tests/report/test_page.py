@@ -97,8 +97,8 @@ def test_only_a_healthy_verdict_is_green(healthy: Path, verdict: str, kind: str)
 
 
 def test_healthy_is_not_green_where_the_test_images_show_no_gain(healthy: Path) -> None:
-    few = [make_evaluation("knn", f, top1, test_images=20) for f, top1 in (("random", 0.0), ("backbone", 0.15))]
-    write_lines(healthy / "evaluations.jsonl", few)
+    few = (("random", 0.0, (0.0, 0.161)), ("backbone", 0.15, (0.052, 0.36)))
+    write_lines(healthy / "evaluations.jsonl", [make_evaluation("knn", f, top1, interval=ends, test_images=20) for f, top1, ends in few])
     found = page(healthy)
     assert "No collapse; no gain shown" in found.text
     assert "On 20 test images it cannot be told from the same network at random initialisation" in found.text
@@ -106,8 +106,26 @@ def test_healthy_is_not_green_where_the_test_images_show_no_gain(healthy: Path) 
     assert [a["class"] for t, a in found.tags if t == "span" and str(a.get("class")).startswith("more ") and a["class"] != "more "] == [
         "more unsettled"
     ]
-    write_lines(healthy / "evaluations.jsonl", [make_evaluation("knn", f, top1) for f, top1 in (("random", 0.6), ("backbone", 0.5))])
+    worse = (("random", 0.6, (0.578, 0.621)), ("backbone", 0.5, (0.478, 0.522)))
+    write_lines(healthy / "evaluations.jsonl", [make_evaluation("knn", f, top1, interval=ends) for f, top1, ends in worse])
     assert "No collapse, but worse than untrained" in page(healthy).text
+
+
+@pytest.mark.parametrize("asked", [{"settings": {"k": 20, "temperature": 0.1}}, {"test_images": 1999}, {"images_sha256": "ef" * 32}])
+def test_no_gain_over_what_was_measured_otherwise(healthy: Path, asked: dict[str, Any]) -> None:
+    first = [
+        make_evaluation("knn", f, top1, images_sha256="cd" * 32, interval=[top1 - 0.01, top1 + 0.01])
+        for f, top1 in (("random", 0.6), ("backbone", 0.8))
+    ]
+    write_lines(healthy / "evaluations.jsonl", first)
+    assert "This run 80.0 79.0–81.0 +20.0 vs random" in page(healthy).text
+    write_lines(healthy / "evaluations.jsonl", [*first, first[1] | {"top1": 0.9} | asked])  # the backbone alone, once more
+    found = page(healthy)
+    assert "This run 90.0" in found.text
+    assert "vs random" not in found.text
+    assert not any("better" in str(a.get("class")) for _, a in found.tags)
+    write_lines(healthy / "evaluations.jsonl", [{k: v for k, v in first[0].items() if k != "images_sha256"}, first[1]])  # of an older version
+    assert "+20.0 vs random" in page(healthy).text
 
 
 def test_a_collapse_is_marked_in_every_chart(healthy: Path) -> None:
@@ -192,6 +210,18 @@ def test_a_baseline_judged_once_a_seed_serves_every_method(healthy: Path, tmp_pa
     assert re.search(r" other 70\.0 \+4\.5 vs random", page(healthy, other).text)
     (other / "config.json").write_text(json.dumps(to_json(make_config(seed=1))))  # began with other weights
     assert re.search(r" other 70\.0 (?!\+)", page(healthy, other).text)
+
+
+def test_commands_for_the_other_runs_are_pointed_to(empty: Path, healthy: Path, tmp_path: Path) -> None:
+    for name in ("evaluations.jsonl", "embeddings.parquet"):
+        (healthy / name).unlink()
+    others = [shutil.copytree(healthy, tmp_path / f"run{i}") for i in range(4)]
+    found = page(*others)
+    assert found.text.count("And so for the others: see Next") == 2  # results and neighbours
+    assert found.html.count(f"stopgrad evaluate {others[3]} ") == found.html.count(f"stopgrad embed {others[3]} ") == 1  # under Next only
+    assert found.html.count(f"stopgrad evaluate {others[2]} ") == found.html.count(f"stopgrad embed {others[2]} ") == 2
+    assert "And so for the others" not in page(*others[:3]).text
+    assert "And so for the others" not in page(empty, *others[:3]).text  # of an unfinished run there is nothing to judge
 
 
 def test_limits_that_runs_do_not_share_say_whose_they_are(healthy: Path, tmp_path: Path) -> None:

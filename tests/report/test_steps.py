@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stopgrad import onward
 from stopgrad.cli import parser
 from stopgrad.config import to_json
 from tests.report.reading import Page, change, page
@@ -69,9 +70,43 @@ def test_a_run_that_failed_is_begun_again_elsewhere(healthy: Path, verdict: str)
     assert proposed(page(healthy)) == [f"stopgrad pretrain 'my clothes' --epochs 20 --out {healthy}-again", f"stopgrad report {healthy}"]
 
 
+@pytest.mark.parametrize(
+    ("words", "processes", "again"),
+    [
+        (["/x/stopgrad/__main__.py", "pretrain", "x", "--out=a"], 8, "torchrun --nproc-per-node 8 -m stopgrad pretrain x --out {}-again"),
+        (["/x/stopgrad", "demo"], 1, "stopgrad.pretrain(…, '{}-again', …)"),  # takes no settings
+        (["work/train.py", "--x"], 8, "stopgrad.pretrain(…, '{}-again', …)"),
+        (["work/train.py", "stopgrad", "pretrain"], 1, "stopgrad.pretrain(…, '{}-again', …)"),
+        (["/x/train", "pretrain"], 1, "stopgrad.pretrain(…, '{}-again', …)"),
+        (["-c"], 1, "stopgrad.pretrain(…, '{}-again', …)"),
+    ],
+)
+def test_only_a_command_of_stopgrad_is_begun_again_as_one(healthy: Path, words: list[str], processes: int, again: str) -> None:
+    change(healthy / "status.json", verdict={"state": "collapsed", "text": "x", "since_step": None})
+    change(healthy / "environment.json", command=words, processes=processes)
+    assert proposed(page(healthy))[0] == again.format(healthy)
+
+
+def test_a_run_killed_after_its_backbone_was_saved_is_resumed(healthy: Path) -> None:
+    (healthy / "evaluations.jsonl").unlink()
+    change(healthy / "status.json", state="running")
+    found = page(healthy)
+    assert proposed(found) == ["stopgrad pretrain 'my clothes' --epochs 20", f"stopgrad report {healthy}"]
+    assert "That needs the finished backbone" in found.text
+
+
+def test_a_run_is_asked_once_for_what_it_lacks(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr(onward, "next_steps", lambda path, ask=onward.next_steps: asked.append(path) or ask(path))
+    (healthy / "evaluations.jsonl").unlink()
+    assert page(healthy).html.count(f"stopgrad evaluate {healthy}") == 2  # where the results would stand, and under Next
+    assert asked == [healthy]
+
+
 def test_a_module_of_the_users_own_is_handed_over_in_python(healthy: Path) -> None:
     reconfigure(healthy, "net", backbone="module:Tiny", stem="imagenet", zero_init_residual=False)
     (healthy / "embeddings.parquet").unlink()
+    assert f"This writes it: stopgrad.embed('{healthy}', …, backbone=Tiny())" in page(healthy).text
     found = proposed(page(healthy))
     assert found == [f"stopgrad.embed('{healthy}', …, backbone=Tiny())", f"stopgrad.load_backbone('{healthy}', Tiny())", f"stopgrad report {healthy}"]
 

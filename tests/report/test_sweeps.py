@@ -34,6 +34,21 @@ def test_a_baseline_that_runs_share_is_drawn_once(healthy: Path, tmp_path: Path)
     assert page(healthy, other).html.count('class="ring"') == 3
 
 
+def test_baselines_that_differ_are_named(healthy: Path, tmp_path: Path) -> None:
+    write_lines(
+        healthy / "evaluations.jsonl", [swept("pixels", 1, [0.1, 0.3, 0.2]), swept("random", 1, [0.2, 0.3, 0.2]), swept("backbone", 1, [0.5])]
+    )
+    same, other = (shutil.copytree(healthy, tmp_path / name) for name in ("same", "other"))
+    fewer = swept("pixels", 1, [0.1, 0.4, 0.2])
+    fewer["settings"]["held_out_images"] = 30
+    write_lines(other / "evaluations.jsonl", [fewer, swept("random", 1, [0.2, 0.3, 0.2])])
+    found = page(healthy, same, other)
+    rows = re.findall(r"<bdi>([^<]*)</bdi></th><td><svg", found.html)
+    assert rows == ["Raw pixels, healthy, same", "Raw pixels, other", "Random initialisation", "healthy", "same"]
+    assert "Chosen by the accuracy on training images held out for it" in found.text  # 40 of some, 30 of others
+    assert "Chosen by the accuracy on 40 training images held out for it" in page(healthy, same).text
+
+
 def test_one_penalty_is_a_curve_of_one_point(healthy: Path) -> None:
     write_lines(healthy / "evaluations.jsonl", [swept("backbone", 10, [0.5])])
     assert page(healthy).html.count('class="ring"') == 1
