@@ -1,109 +1,90 @@
-"""Views on a CPU: every image goes through all its operations while it lies in the cache. The same views as render.py makes with torch."""
+"""Views on a CPU: kernels.c, compiled when the package was built, renders them image by image. The same views as render.py makes with torch."""
 
+import ctypes
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from stopgrad.views.kernels import BLOCK, Floats, Pixels, blend, blur, blur_reach, compiled, crop, greyscale, hue, write
-from stopgrad.views.ops import LUMA
-from stopgrad.views.sample import BRIGHTNESS, CONTRAST, HUE, SATURATION, ViewParams
+from stopgrad.errors import UserError
+from stopgrad.views.ops import LUMA, blur_radius
+from stopgrad.views.sample import ViewParams
 
 if TYPE_CHECKING:
     from stopgrad.images.pool import Pool
 
-Places = np.ndarray
-"""(N, 7) int64: where the image begins in the buffer, its height and width; top, left, height and width of the crop."""
+ARRAYS = ("places", "asked", "order", "factors", "gauss", "luma", "centre", "inverse", "views")
+NUMBERS = ("count", "channels", "size", "reach", "deep")
+
+
+class _Work(ctypes.Structure):
+    """``Work`` of kernels.c."""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in ("buffer", *ARRAYS)] + [(name, ctypes.c_int64) for name in NUMBERS]
 
 
 def render_fused(pool: "Pool", rows: Tensor, params: ViewParams, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Return (N, C, S, S) float32, channels last: as ``render``, by as many threads as torch has; each view is a function of its own row."""
+    """Return (N, C, S, S) float32, channels last: as ``render``, by as many threads as torch has; each view is a function of its own row.
+
+    Raises UserError when the package was not built, and MemoryError.
+    """
     channels, size = pool.channels, params.size
-    buffer = pool.buffer.numpy()
     where = (pool.offsets[rows], pool.heights[rows], pool.widths[rows], params.top, params.left, params.height, params.width)
-    places = torch.stack(where, 1).numpy()
-    asked = torch.stack((params.flip, params.jitter, params.grey, params.solarise), 1).numpy()
-    order, factors, sigma = params.order.contiguous().numpy(), params.factors.contiguous().numpy(), params.sigma.numpy()
-    luma = np.array(LUMA if channels == 3 else [1 / channels] * channels, np.float32)
-    centre, inverse = (np.broadcast_to(np.array(v, np.float32), channels).copy() for v in (mean, [1 / s for s in std]))
-    views = np.empty((len(rows), size, size, channels), np.float32)
+    a_view = {
+        "places": torch.stack(where, 1).numpy(),
+        "asked": torch.stack((params.flip, params.jitter, params.grey, params.sigma > 0, params.solarise), 1).numpy(),
+        "order": params.order.contiguous().numpy(),
+        "factors": params.factors.contiguous().numpy(),
+        "gauss": _half_kernels(params.sigma.numpy(), blur_radius(size)),
+        "views": np.empty((len(rows), size, size, channels), np.float32),
+    }
+    a_channel = {
+        "luma": np.array(LUMA if channels == 3 else [1 / channels] * channels, np.float32),
+        "centre": np.resize(np.array(mean, np.float32), channels),
+        "inverse": np.resize(np.array([1 / s for s in std], np.float32), channels),
+    }
+    numbers = {"channels": channels, "size": size, "reach": a_view["gauss"].shape[1] - 1, "deep": int(pool.dtype == torch.uint16)}
 
     def some(part: slice) -> None:
-        _render(buffer, places[part], asked[part], order[part], factors[part], sigma[part], blur_reach(size), luma, centre, inverse, views[part])
+        arrays = {name: array[part] for name, array in a_view.items()} | a_channel
+        work = _Work(pool.buffer.data_ptr(), **{n: a.ctypes.data for n, a in arrays.items()}, count=len(arrays["views"]), **numbers)
+        if kernels().render(ctypes.byref(work)):
+            raise MemoryError("no memory to render views in")
 
-    share = -(-len(rows) // torch.get_num_threads())
-    parts = [slice(i, i + share) for i in range(0, len(rows), max(share, 1))]
-    if len(parts) == 1:
-        some(parts[0])
-    elif parts:
+    share = max(1, -(-len(rows) // torch.get_num_threads()))
+    parts = [slice(i, i + share) for i in range(0, len(rows), share)]
+    if len(parts) > 1:
         with ThreadPoolExecutor(len(parts)) as threads:
             list(threads.map(some, parts))
-    return torch.from_numpy(views).permute(0, 3, 1, 2)
+    elif parts:
+        some(parts[0])
+    return torch.from_numpy(a_view["views"]).permute(0, 3, 1, 2)
 
 
-@compiled
-def _render(
-    buffer: Pixels,
-    places: Places,
-    asked: np.ndarray,
-    order: np.ndarray,
-    factors: Floats,
-    sigma: Floats,
-    reach: int,
-    luma: Floats,
-    centre: Floats,
-    inverse: Floats,
-    views: Floats,
-) -> None:
-    """Make ``views`` (N, S, S, C); ``asked`` (N, 4) bool: flip, jitter, grey, solarise."""
-    size, channels = views.shape[1], views.shape[3]
-    widest, tallest = places[:, 6].max(), places[:, 5].max()
-    taps = 2 * max(widest, tallest) // size + 4  # an open interval of twice the reach, which is the scale or 1, and three at least
-    scratch = (
-        np.empty(size, np.int64),
-        np.empty((size, taps), np.float32),
-        np.empty((BLOCK, widest), np.float32),
-        np.empty((channels, widest, size), np.float32),
-    )
-    lines = np.zeros((size, size + 2 * reach), np.float32)
-    kernel, grey = np.empty(reach + 1, np.float32), np.empty(size * size, np.float32)
-    x = np.empty((channels, size, size), np.float32)
-    flat = x.reshape(channels, size * size)
-    unit = np.float32(1 / 255) if buffer.itemsize == 1 else np.float32(1 / 65535)
-    for n in range(len(views)):
-        start, height, width = places[n, 0], places[n, 1], places[n, 2]
-        box = (places[n, 3], places[n, 4], places[n, 5], places[n, 6])
-        crop(buffer, start, (height, width), box, asked[n, 0], unit, scratch, x)
-        if asked[n, 1]:
-            _jitter(flat, order[n], factors[n], luma, grey)
-        if asked[n, 2] and channels > 1:
-            greyscale(flat, luma, grey)
-            for c in range(channels):
-                flat[c] = grey
-        if sigma[n] > 0:
-            blur(x, sigma[n], kernel, lines)
-        if asked[n, 3]:
-            for c in range(channels):
-                plane = flat[c]
-                for i in range(len(plane)):
-                    plane[i] = min(plane[i], np.float32(1) - plane[i])
-        write(x, centre, inverse, views[n])
+def _half_kernels(sigma: NDArray[np.float32], radius: int, quad: int = 4) -> NDArray[np.float32]:
+    """Return (N, reach + 1), half of each Gaussian from its middle, 0 beyond the radius; the reach is the radius in whole quads."""
+    taps = np.arange(-(-radius // quad) * quad + 1)
+    half = np.exp(-0.5 * (taps / np.maximum(sigma, 1e-3)[:, None]) ** 2) * (taps <= radius)
+    return np.ascontiguousarray(half / (2 * half.sum(1, keepdims=True) - 1), np.float32)
 
 
-@compiled
-def _jitter(x: Floats, order: np.ndarray, factors: Floats, luma: Floats, grey: Floats) -> None:
-    """The colour jitter of x (C, P), in its order."""
-    one, none = np.float32(1), np.float32(0)
-    for operation in order:
-        factor = factors[operation]
-        if operation == BRIGHTNESS:
-            blend(x, factor, none, none, luma, grey)
-        elif operation == CONTRAST:
-            blend(x, factor, none, one - factor, luma, grey)
-        elif operation == SATURATION and len(x) > 1:
-            blend(x, factor, one - factor, none, luma, grey)
-        elif operation == HUE and len(x) == 3:
-            hue(x, factor)
+@cache
+def kernels() -> ctypes.CDLL:
+    """Return the library for this processor. Raises UserError when there is none, or only one of another source."""
+    here = Path(__file__).parent
+    kind = torch.backends.cpu.get_cpu_capability().lower()
+    path = next((p for p in (here / f"kernels-{kind}.so", here / "kernels-default.so") if p.exists()), None)
+    if path is None:
+        raise UserError(f"{here}: the package was not built, its compiled part is missing; install it (make, or pip install .)")
+    library = ctypes.CDLL(str(path))
+    library.source.restype = ctypes.c_char_p
+    if library.source().decode() != hashlib.sha256((here / "kernels.c").read_bytes()).hexdigest():
+        raise UserError(f"{path}: was compiled from another kernels.c than lies beside it; build the package again (make, or pip install .)")
+    return library

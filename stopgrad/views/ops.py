@@ -85,7 +85,7 @@ def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
     ``sigma`` (N,) above 0, pixels. x is square; a single pixel is returned as it is.
     """
     side = x.shape[-1]
-    radius = min(max(3, side // 10 | 1) // 2, side - 1)
+    radius = blur_radius(side)
     taps = torch.arange(-radius, radius + 1, device=x.device)
     weights = torch.exp(-0.5 * (taps / sigma[:, None]) ** 2)
     weights = weights / weights.sum(1, keepdim=True)  # (N, taps)
@@ -93,6 +93,11 @@ def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
     x = _weighted_sum([wide[..., i : i + side] for i in range(len(taps))], weights)
     high = F.pad(x, (0, 0, radius, radius), mode="reflect")
     return _weighted_sum([high[..., i : i + side, :] for i in range(len(taps))], weights)
+
+
+def blur_radius(side: int) -> int:
+    """Return how far from a pixel the blur of a view of ``side`` looks."""
+    return min(max(3, side // 10 | 1) // 2, side - 1)
 
 
 def solarise(x: Tensor) -> Tensor:

@@ -1,20 +1,21 @@
 """Rendering: both forms against a slow chain of torchvision's functions, image by image."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torchvision.transforms.v2.functional as tv
-from numba import njit
-from numba.core.caching import CompileResultCacheImpl
 from torch import Tensor
 
 from stopgrad.config.run import View
+from stopgrad.errors import UserError
 from stopgrad.images.pool import Pool
+from stopgrad.views import fused
 from stopgrad.views.fused import render_fused
-from stopgrad.views.kernels import compiled
 from stopgrad.views.render import render, render_selected
 from stopgrad.views.sample import ViewParams, centre, sample, uniforms
 
@@ -116,16 +117,36 @@ def test_any_size_from_any_size(size: int, side: int) -> None:
     assert (render(pool, rows, params, MEAN, STD) - render_selected(pool, rows, params, MEAN, STD)).abs().max() < TOLERANCE
 
 
-def test_where_nothing_can_be_kept_it_is_compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A read-only installation without a home: Numba finds no place for its files."""
-    monkeypatch.setattr(CompileResultCacheImpl, "_locator_classes", [])
-    with pytest.raises(RuntimeError, match="cannot cache"):
-        njit(cache=True)(one_more)
-    assert compiled(one_more)(1) == 2
+def test_every_processor_makes_the_same_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit. What was compiled for lesser ones runs here too."""
+    pool = equal_pool(3)
+    rows, params = some_rows(pool, BUSY)
+    whole = render(pool, rows, params, MEAN, STD)
+    here = torch.backends.cpu.get_cpu_capability().lower()
+    built = sorted(Path(fused.__file__).parent.glob("kernels-*.so"))
+    order = ["default", "avx2", "avx512"]
+    runs = [kind for kind in (path.stem.removeprefix("kernels-") for path in built) if here not in order or order.index(kind) <= order.index(here)]
+    assert "default" in runs
+    for kind in runs:
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda kind=kind: kind.upper())
+        fused.kernels.cache_clear()
+        assert torch.equal(render(pool, rows, params, MEAN, STD), whole)
+    fused.kernels.cache_clear()
 
 
-def one_more(x: int) -> int:
-    return x + 1
+@pytest.mark.parametrize(("change", "said"), [(None, "was not built"), ("/* another */", "was compiled from another kernels.c")])
+def test_a_missing_or_an_old_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str | None, said: str) -> None:
+    here = Path(fused.__file__).parent
+    for path in (here / "kernels.c", *here.glob("kernels-*.so")) if change else ():
+        shutil.copy(path, tmp_path)
+    if change:
+        with (tmp_path / "kernels.c").open("a") as source:
+            source.write(change)
+    monkeypatch.setattr(fused, "__file__", str(tmp_path / "fused.py"))
+    fused.kernels.cache_clear()
+    with pytest.raises(UserError, match=said):
+        fused.kernels()
+    fused.kernels.cache_clear()
 
 
 def test_two_views_in_one_call_are_the_two_calls() -> None:
