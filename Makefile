@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 TEST_STAMP := .venv/.installed-dev
+BUILT_FROM := pyproject.toml constraints.txt hatch_build.py stopgrad/views/kernels.c
 export UV_NO_PROGRESS := 1
 
 .PHONY: demo test test-gpu test-slow check format bench bench-gpu golden clean
@@ -47,10 +48,10 @@ $(BIN)/uv:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
-$(STAMP): pyproject.toml constraints.txt | $(BIN)/uv
+$(STAMP): $(BUILT_FROM) | $(BIN)/uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable .
 	touch $@
 
-$(TEST_STAMP): pyproject.toml constraints.txt | $(BIN)/uv
+$(TEST_STAMP): $(BUILT_FROM) | $(BIN)/uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	touch $@ $(STAMP)

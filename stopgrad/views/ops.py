@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stopgrad.views.sample import CONTRAST, HUE, SATURATION
 
-_LUMA = (0.2989, 0.587, 0.114)
+LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R 601-2), rounded as torchvision has them."""
 
 
@@ -60,21 +60,17 @@ def hue(x: Tensor, shift: Tensor) -> Tensor:
     return out
 
 
-def jitter(x: Tensor, order: Tensor, factors: Tensor, hue_at: int | None = None) -> Tensor:
+def jitter(x: Tensor, order: Tensor, factors: Tensor) -> Tensor:
     """Apply brightness, contrast, saturation and hue, in every image's own ``order``.
 
     ``order`` (N, 4) int64 and ``factors`` (N, 4) as in ViewParams. Three of the four operations are the same blend with different
-    weights, so their order is data; only the place of hue is control flow. ``hue_at`` says that it is the same place, 0..3, in all
-    images; without it every place computes both and selects: four times the work and no data-dependent shape.
+    weights, so their order is data; every place computes both that and hue, and selects: no shape depends on what was drawn.
     """
     factor = factors.gather(1, order)  # (N, 4), column: place
     of_grey, of_mean = (1 - factor) * (order == SATURATION), (1 - factor) * (order == CONTRAST)
     for place in range(4):
-        if place == hue_at:
-            x = hue(x, factor[:, place])
-            continue
         blended = _blend(x, factor[:, place], of_grey[:, place], of_mean[:, place])
-        x = blended if hue_at is not None else select(order[:, place] == HUE, hue(x, factor[:, place]), blended)
+        x = select(order[:, place] == HUE, hue(x, factor[:, place]), blended)
     return x
 
 
@@ -89,7 +85,7 @@ def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
     ``sigma`` (N,) above 0, pixels. x is square; a single pixel is returned as it is.
     """
     side = x.shape[-1]
-    radius = min(max(3, side // 10 | 1) // 2, side - 1)
+    radius = blur_radius(side)
     taps = torch.arange(-radius, radius + 1, device=x.device)
     weights = torch.exp(-0.5 * (taps / sigma[:, None]) ** 2)
     weights = weights / weights.sum(1, keepdim=True)  # (N, taps)
@@ -97,6 +93,11 @@ def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
     x = _weighted_sum([wide[..., i : i + side] for i in range(len(taps))], weights)
     high = F.pad(x, (0, 0, radius, radius), mode="reflect")
     return _weighted_sum([high[..., i : i + side, :] for i in range(len(taps))], weights)
+
+
+def blur_radius(side: int) -> int:
+    """Return how far from a pixel the blur of a view of ``side`` looks."""
+    return min(max(3, side // 10 | 1) // 2, side - 1)
 
 
 def solarise(x: Tensor) -> Tensor:
@@ -128,7 +129,7 @@ def _grey(x: Tensor) -> Tensor:
     if x.shape[1] != 3:
         return x.mean(1)
     red, green, blue = x.unbind(1)
-    return (red * _LUMA[0]).add_(green, alpha=_LUMA[1]).add_(blue, alpha=_LUMA[2])
+    return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
 
 def _weighted_sum(parts: Sequence[Tensor], weights: Tensor) -> Tensor:

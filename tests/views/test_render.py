@@ -1,6 +1,9 @@
 """Rendering: both forms against a slow chain of torchvision's functions, image by image."""
 
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +12,11 @@ import torchvision.transforms.v2.functional as tv
 from torch import Tensor
 
 from stopgrad.config.run import View
+from stopgrad.errors import UserError
 from stopgrad.images.pool import Pool
-from stopgrad.views.render import render, render_grouped, render_selected
+from stopgrad.views import fused
+from stopgrad.views.fused import render_fused
+from stopgrad.views.render import render, render_selected
 from stopgrad.views.sample import ViewParams, centre, sample, uniforms
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -68,7 +74,7 @@ def slowly(pool: Pool, rows: Tensor, params: ViewParams, mean: Sequence[float], 
 def test_the_whole_chain_is_torchvisions(pool: Pool, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     rows, params = some_rows(pool, BUSY)
     expected = slowly(pool, rows, params, mean, std)
-    for form in (render, render_grouped, render_selected):
+    for form in (render, render_fused, render_selected):
         views = form(pool, rows, params, mean, std)
         assert (views.shape, views.dtype) == ((100, pool.channels, 24, 24), torch.float32)
         assert (views - expected).abs().max() < TOLERANCE
@@ -78,17 +84,69 @@ def test_the_whole_chain_is_torchvisions(pool: Pool, mean: tuple[float, ...], st
 def test_both_forms_agree_on_any_channels(channels: int) -> None:
     pool = equal_pool(channels)
     rows, params = some_rows(pool, BUSY)
-    grouped, selected = (form(pool, rows, params, (0.5,), (0.25,)) for form in (render_grouped, render_selected))
-    assert (grouped - selected).abs().max() < TOLERANCE
+    fused, selected = (form(pool, rows, params, (0.5,), (0.25,)) for form in (render_fused, render_selected))
+    assert (fused - selected).abs().max() < TOLERANCE
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 64, 1000])
-def test_the_chunks_of_work_do_not_show(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_threads_and_neighbours_do_not_show(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit: a view is a function of its own row, whatever is rendered with it. On a CPU N processes see what one sees."""
     pool = equal_pool(3)
     rows, params = some_rows(pool, BUSY)
-    whole = render_grouped(pool, rows, params, MEAN, STD)
-    monkeypatch.setattr("stopgrad.views.render._CHUNK_PIXELS", chunk * 24 * 24)
-    assert (render_grouped(pool, rows, params, MEAN, STD) - whole).abs().max() < TOLERANCE
+    whole = render(pool, rows, params, MEAN, STD)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert torch.equal(render(pool, rows, params, MEAN, STD), whole)
+    some = torch.tensor([3, 99, 41])
+    assert torch.equal(render(pool, rows[some], params.rows(some), MEAN, STD), whole[some])
+
+
+def test_views_lie_as_convolutions_want_them() -> None:
+    pool = equal_pool(3)
+    rows, params = some_rows(pool, BUSY)
+    assert render(pool, rows, params, MEAN, STD).is_contiguous(memory_format=torch.channels_last)
+    assert render(pool, rows[:0], params.rows(slice(0, 0)), MEAN, STD).shape == (0, 3, 24, 24)
+
+
+@pytest.mark.parametrize(("size", "side"), [(8, 20), (9, 700), (45, 9), (230, 300)])
+def test_any_size_from_any_size(size: int, side: int) -> None:
+    """Strong shrinking, strong growing, a blur of every width, the crop of a single pixel."""
+    view = replace(BUSY, size=size, blur=1.0, scale=(1e-6, 1.0), ratio=(0.05, 20.0))
+    random = np.random.default_rng(0)
+    pool = Pool.from_arrays([random.integers(0, 256, (3, side, side + 2), dtype=np.uint8) for _ in range(4)])
+    rows, params = some_rows(pool, view, 40)
+    assert (render(pool, rows, params, MEAN, STD) - render_selected(pool, rows, params, MEAN, STD)).abs().max() < TOLERANCE
+
+
+def test_every_processor_makes_the_same_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit. What was compiled for lesser ones runs here too."""
+    pool = equal_pool(3)
+    rows, params = some_rows(pool, BUSY)
+    whole = render(pool, rows, params, MEAN, STD)
+    here = torch.backends.cpu.get_cpu_capability().lower()
+    built = sorted(Path(fused.__file__).parent.glob("kernels-*.so"))
+    order = ["default", "avx2", "avx512"]
+    runs = [kind for kind in (path.stem.removeprefix("kernels-") for path in built) if here not in order or order.index(kind) <= order.index(here)]
+    assert "default" in runs
+    for kind in runs:
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda kind=kind: kind.upper())
+        fused.kernels.cache_clear()
+        assert torch.equal(render(pool, rows, params, MEAN, STD), whole)
+    fused.kernels.cache_clear()
+
+
+@pytest.mark.parametrize(("change", "said"), [(None, "was not built"), ("/* another */", "was compiled from another kernels.c")])
+def test_a_missing_or_an_old_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str | None, said: str) -> None:
+    here = Path(fused.__file__).parent
+    for path in (here / "kernels.c", *here.glob("kernels-*.so")) if change else ():
+        shutil.copy(path, tmp_path)
+    if change:
+        with (tmp_path / "kernels.c").open("a") as source:
+            source.write(change)
+    monkeypatch.setattr(fused, "__file__", str(tmp_path / "fused.py"))
+    fused.kernels.cache_clear()
+    with pytest.raises(UserError, match=said):
+        fused.kernels()
+    fused.kernels.cache_clear()
 
 
 def test_two_views_in_one_call_are_the_two_calls() -> None:
@@ -111,6 +169,6 @@ def test_the_pixels_are_left_alone() -> None:
     pool = equal_pool(3)
     before = pool.buffer.clone()
     rows, params = some_rows(pool, BUSY)
-    render_grouped(pool, rows, params, MEAN, STD)
+    render_fused(pool, rows, params, MEAN, STD)
     render_selected(pool, rows, params, MEAN, STD)
     assert torch.equal(pool.buffer, before)
