@@ -32,7 +32,8 @@ LEAKING_ACCURACY = 0.999
 
 UNLEARNED_SHARE = 0.8
 """Of the distance between views of different images: two views of one image that end farther apart than this have not been learned.
-Or a view and the prediction of it, where those are nearer. Only where BN ends the projector; queries and keys of different encoders may lie apart and be of use. Measured: LOG.md, 2026-11-22."""
+Or a view and the prediction of it, where those are nearer. Only where BN ends the projector; queries and keys of different encoders may lie
+apart and be of use. Measured: LOG.md, 2026-11-22."""
 
 
 @dataclass
