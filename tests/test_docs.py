@@ -39,7 +39,8 @@ def test_the_python_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
     (printed,) = re.findall(r"<!-- python -->\n```\n(.*?)```", README, re.S)
     for line, shown in zip(capsys.readouterr().out.splitlines(), printed.splitlines(), strict=True):
         assert line.split()[:2] == shown.split()[:2]
-        assert abs(float(line.split()[2][:-1]) - float(shown.split()[2][:-1])) < 4, (line, shown)  # percent; machines round otherwise
+        near = 8 if line.startswith("backbone") else 1  # per cent: three epochs end elsewhere where sums are rounded otherwise, by up to 5
+        assert abs(float(line.split()[2][:-1]) - float(shown.split()[2][:-1])) < near, (line, shown)
     assert (tmp_path / "runs/quick/backbone.safetensors").exists()
 
 
