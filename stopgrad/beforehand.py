@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stopgrad.config import RESNETS, Found, Net, Run, problems, set_value
+from stopgrad.config import RESNETS, Data, Found, Net, Run, problems, set_value
 from stopgrad.errors import UserError
 from stopgrad.images.place import BUNDLED, existing
-from stopgrad.plan import as_begun, asked_length, complete, parse_overrides, plain_net
-from stopgrad.recipes import IMAGES
+from stopgrad.plan import as_begun, asked_length, complete, overridden, parse_overrides, plain_net
+from stopgrad.recipes import IMAGES, RECIPES
 from stopgrad.recipes.images import Machine, images
 from stopgrad.runs import RunDirectory, backbone_file
 
@@ -25,6 +25,9 @@ FLAGS = {
     "on_collapse": "train.on_collapse",
 }
 """Options that name a field of their own."""
+
+PACKED = ("data.max_bad", "data.max_pixels")
+"""Fields that ``--set`` sets for packing."""
 
 TIMMS = ("resnet26", "resnet200")
 """Networks of timm that are called as ours are."""
@@ -94,6 +97,20 @@ def check(recipe: str, overrides: Mapping[str, str], source: str | None = None, 
         backbone_file(Path(init))
     net = likely[0].net
     _refuse_unknown(replace(net, backbone=overrides.get("net.backbone", net.backbone)))
+
+
+def packing(short_side: int, pairs: Sequence[str]) -> Data:
+    """Return how images are read for a pack, but for the channels. Raises UserError for a field that has nothing to do with it, or a wrong value."""
+    settings = parse_overrides(pairs)
+    if other := [path for path in settings if path not in PACKED]:
+        raise UserError(f"--set {other[0]}: is none of what a pack is made by; there are {' and '.join(PACKED)}, --short-side and --channels")
+    return overridden(RECIPES["demo"](), {"data.short_side": str(short_side)} | settings).data
+
+
+def refuse_taken(out: Path) -> None:
+    """Raise UserError when something is where a folder is to be made."""
+    if out.exists() or out.is_symlink():
+        raise UserError(f"{out}: exists; choose another place, or remove it")
 
 
 def refuse_missing(images: str) -> None:

@@ -20,6 +20,7 @@ Pretrain image backbones without labels by the Siamese methods, judge them, and 
 
   stopgrad demo                      the whole way on bundled images, a few minutes on two cores
   stopgrad inspect PHOTOS            what is there, what is broken, what would be chosen
+  stopgrad pack PHOTOS PACK          decode once, into files that every run maps into memory
   stopgrad pretrain PHOTOS --out RUN train on a folder; the same command again resumes
   stopgrad evaluate RUN              kNN and linear accuracy beside raw pixels and random initialisation
   stopgrad report RUN                one HTML page
@@ -70,6 +71,9 @@ def parser() -> argparse.ArgumentParser:
     p = verb("inspect", "preflight: what the images are, which are broken, what would be chosen", "stopgrad inspect photos --method byol")
     _add_images(p)
     _add_method(p)
+    p = verb("pack", "decode and reduce images once, into files that every run maps into memory", "stopgrad pack photos photos-256 --short-side 256")
+    _add_images(p)
+    _add_packing(p)
     p = verb("pretrain", "train a backbone without labels; the same command again resumes", "stopgrad pretrain photos --epochs 100 --out runs/photos")
     _add_images(p)
     _add_training(p)
@@ -106,7 +110,7 @@ def _add_run(p: argparse.ArgumentParser) -> None:
 
 
 def _add_images(p: argparse.ArgumentParser) -> None:
-    p.add_argument("images", metavar="IMAGES", help="folder, list (.csv, .parquet), CIFAR or IDX folder, or 'bundled'")
+    p.add_argument("images", metavar="IMAGES", help="folder, list (.csv, .parquet), pack, CIFAR or IDX folder, or 'bundled'")
     p.add_argument("--labels", choices=("auto", "folders", "none"), default="auto", help="where labels come from (default: %(default)s)")
 
 
@@ -187,6 +191,13 @@ def _add_comparison(p: argparse.ArgumentParser) -> None:
         "--set", dest="overrides", metavar="PATH=VALUE", action="append", default=[], help="any setting; METHOD:PATH=VALUE for one method only"
     )
     _add_device(p)
+
+
+def _add_packing(p: argparse.ArgumentParser) -> None:
+    p.add_argument("out", metavar="OUT", type=Path, help="the folder to write; it must not be there")
+    p.add_argument("--short-side", type=_count, default=256, metavar="N", help="reduce images whose shorter side is longer (default: %(default)s)")
+    p.add_argument("--channels", type=_count, metavar="C", help="channels of every image (default: those that most have; 3 for grey among colour)")
+    p.add_argument("--set", dest="overrides", metavar="PATH=VALUE", action="append", default=[], help="data.max_bad or data.max_pixels")
 
 
 def _add_training(p: argparse.ArgumentParser) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from stopgrad.accuracies import accuracies
-from stopgrad.beforehand import check, overrides_of, refuse_folder, refuse_missing, refuse_no_run, refuse_untrained
+from stopgrad.beforehand import check, overrides_of, packing, refuse_folder, refuse_missing, refuse_no_run, refuse_taken, refuse_untrained
 from stopgrad.config import METHODS, Data, Run, differences, to_json
 from stopgrad.errors import UserError
-from stopgrad.images.bad import needed_share, too_many
+from stopgrad.images.bad import listed, needed_share, too_many
 from stopgrad.onward import EXPORTS, next_lines
 from stopgrad.plan import Plan, choose, labelled, plan, recipe_name
 from stopgrad.progress import Progress, duration, table
@@ -132,6 +132,28 @@ def inspect_images(asked: Namespace) -> int:
         print(f"{too_many(found.images, bad, Data.max_bad)}: mend or remove them, or go on without them as below")
         wish += f" --set data.max_bad={share}"
     print(f"next: stopgrad pretrain {shlex.quote(asked.images)}{wish}")
+    return DONE
+
+
+def pack(asked: Namespace) -> int:
+    """``stopgrad pack``."""
+    data = packing(asked.short_side, asked.overrides)
+    refuse_missing(asked.images)
+    refuse_taken(asked.out)
+    from stopgrad.images.pack import pack as write
+    from stopgrad.images.residence import megabytes
+    from stopgrad.images.sources import open_splits
+
+    splits, progress = open_splits(asked.images, asked.labels), Progress()
+    manifest, bad = write(splits, asked.out, data, asked.channels, progress.count)
+    progress.close()
+    if bad:
+        print(f"set aside: {listed(bad)} (all in {asked.out / 'bad_images.jsonl'})")
+    images = ", ".join(f"{part.images:,} to {name} on" for name, part in manifest.parts.items())
+    size = megabytes(sum(part.bytes for part in manifest.parts.values()))
+    channels = f"{manifest.channels} channel{'s' if manifest.channels > 1 else ''}"
+    print(f"{asked.out}: images {images}; {channels}, shorter side at most {manifest.short_side}, {size}")
+    print(f"next: stopgrad pretrain {shlex.quote(str(asked.out))}")
     return DONE
 
 
@@ -265,6 +287,7 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "export": export,
     "inspect": inspect_images,
     "methods": methods,
+    "pack": pack,
     "pretrain": pretrain,
     "recipes": recipes,
     "report": report,

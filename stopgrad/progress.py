@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 PLAIN_EVERY = 10.0
@@ -40,22 +40,35 @@ class Progress:
         now = time.monotonic()
         if self._began is None:
             self._began = (now, step)
-        if not self._record:
-            return
-        if self.live and (now - self._last_live > 0.2 or step == steps):
-            self._last_live = now
-            text = self._text(step, steps, now)[: shutil.get_terminal_size().columns - 1]
-            print("\r" + text.ljust(len(self._shown)), end="", file=self.stream, flush=True)
-            self._shown = text
-        elif not self.live and (now - self._last_plain > PLAIN_EVERY or step == steps):
-            self._last_plain = now
-            print(self._text(step, steps, now), file=self.stream, flush=True)
+        if self._record:
+            self._show(lambda: self._text(step, steps, now), now, step == steps)
+
+    def count(self, done: int, total: int) -> None:
+        """Show how many images are done, in work that is no training."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began, self._last_live, self._last_plain = (now, done), now, now
+        began, before = self._began
+        rate = (done - before) / max(now - began, 1e-9)
+        left = (total - done) / max(rate, 1e-9)
+        self._show(lambda: f"{done:,}/{total:,} images  {rate:,.0f} images/s  {duration(left)} left", now, done == total)
 
     def close(self) -> None:
         """Leave the live line standing and go to the next."""
         if self._shown:
             print(file=self.stream, flush=True)
             self._shown = ""
+
+    def _show(self, text: Callable[[], str], now: float, last: bool) -> None:
+        """Show a line that the next one replaces, or a plain one where there is no terminal; not too often, but the last always."""
+        if self.live and (now - self._last_live > 0.2 or last):
+            self._last_live = now
+            shown = text()[: shutil.get_terminal_size().columns - 1]
+            print("\r" + shown.ljust(len(self._shown)), end="", file=self.stream, flush=True)
+            self._shown = shown
+        elif not self.live and (now - self._last_plain > PLAIN_EVERY or last):
+            self._last_plain = now
+            print(text(), file=self.stream, flush=True)
 
     def _clear(self) -> None:
         if self._shown:

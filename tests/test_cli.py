@@ -16,7 +16,7 @@ from stopgrad.plan import recipe_name
 from stopgrad.recipes import IMAGES, RECIPES, method_of
 from stopgrad.runs import RunDirectory
 
-VERBS = ["demo", "inspect", "pretrain", "evaluate", "report", "embed", "export", "recipes", "methods", "show"]
+VERBS = ["demo", "inspect", "pack", "pretrain", "evaluate", "report", "embed", "export", "recipes", "methods", "show"]
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -66,6 +66,9 @@ def test_every_command_has_help_with_an_example(verb: str, capsys: pytest.Captur
         (["pretrain", ".", "--on-collapse", "stop", "--set", "train.on_collapse=warn"], "--on-collapse stop and --set"),
         (["pretrain", ".", "--backbone", "resnet99"], "resnet50, resnet101, resnet152"),
         (["pretrain", ".", "--device", "gpu"], "none of auto, cpu, cuda, cuda:N"),
+        (["pack", ".", "."], "stopgrad: .: exists; choose another place"),
+        (["pack", ".", "new", "--set", "data.max_bda=1"], "there are data.max_bad and data.max_pixels, --short-side and --channels"),
+        (["pack", ".", "new", "--short-side", "4"], "data.short_side: at least 8 pixels, not 4"),
         (["compare", ".", "--methods", "simsiam,byol"], "separate by spaces: simsiam byol"),
         (["compare", ".", "--methods", "byol", "--set", "method.prototypes=3"], "byol: method.prototypes: no field"),
         (["compare", ".", "--set", "train.seed=4"], "--seed 0 and --set train.seed=4"),
@@ -113,6 +116,14 @@ MISTAKES = [
     (["pretrain", "{photos}", "--set", "net.init=nosuch"], 2),
     (["pretrain", "{photos}", "--out", "{photos}"], 2),
     (["pretrain", "{photos}", "--recipe", "demo", "--out", "{begun}", "--set", "optim.lr=9"], 2),
+    (["pack", "{photos}"], 2),
+    (["pack", "nowhere", "new"], 2),
+    (["pack", "{photos}", "{begun}"], 2),
+    (["pack", "{photos}", "new", "--short-side", "0"], 2),
+    (["pack", "{photos}", "new", "--short-side", "4"], 2),
+    (["pack", "{photos}", "new", "--channels", "rgb"], 2),
+    (["pack", "{photos}", "new", "--set", "optim.lr=1"], 2),
+    (["pack", "{photos}", "new", "--set", "data.max_bad=2"], 2),
     (["compare", "{photos}", "--epochs", "0"], 2),
     (["compare", "{photos}", "--methods", "simsiam,byol"], 2),
     (["evaluate", "nosuch"], 2),
@@ -315,6 +326,25 @@ def test_views_larger_than_the_images_are_remarked_on(photos: Path, tmp_path: Pa
     assert "note: views of 24 pixels enlarge the images, whose median shorter side is 16\n" in said
     assert "note: data.size is 16, below views of 24 pixels" in said
     assert "views of 16" not in said  # nor a reason for what was set otherwise
+
+
+@pytest.mark.whole
+def test_photos_are_packed_and_inspected(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "torn.png").write_bytes((photos / "1.png").read_bytes()[:40])
+    words = ["pack", str(photos), str(tmp_path / "packed"), "--short-side", "8", "--labels", "none"]
+    assert main(words) == 2
+    assert "1 of 21 images (4.8%) cannot be used, data.max_bad allows 1.0%: torn.png" in capsys.readouterr().err
+    assert not (tmp_path / "packed").exists()
+    assert main([*words, "--set", "data.max_bad=0.05"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("20/20 images")
+    assert lines[1].startswith("set aside: torn.png (")
+    assert lines[2] == f"{tmp_path / 'packed'}: images 20 to train on; 3 channels, shorter side at most 8, 0.0 MB"
+    assert lines[3] == f"next: stopgrad pretrain {tmp_path / 'packed'}"
+    assert main(words) == 2
+    assert "packed: exists" in capsys.readouterr().err
+    assert main(["inspect", str(tmp_path / "packed")]) == 0
+    assert "shorter side 8 to 8 pixels" in capsys.readouterr().out
 
 
 @pytest.mark.whole

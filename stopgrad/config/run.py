@@ -37,7 +37,7 @@ class Data:
     """Which images, and how they are read."""
 
     source: str
-    """A folder, a list (.csv, .parquet), a CIFAR or IDX folder, or ``bundled``."""
+    """A folder, a list (.csv, .parquet), a pack, a CIFAR or IDX folder, or ``bundled``."""
     labels: Literal["auto", "folders", "none"] = "auto"
     """folders: the first folder below the source is the class. auto: where the source obviously has labels."""
     channels: int

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from stopgrad.config import Data
 from stopgrad.images.bad import Bad
 from stopgrad.images.header import Header
+from stopgrad.images.packed import PackedSource
 from stopgrad.images.planes import Planes
-from stopgrad.images.source import ArraySource, Names, Source, Splits
+from stopgrad.images.source import ArraySource, Mapped, Names, Source, Splits
 from stopgrad.keys import generator
 
 SHARE = 10
@@ -26,9 +27,9 @@ class Subset(Source):
     rows: NDArray[np.int64]
 
     def fingerprint(self) -> str:
-        """Return a hex digest of what the images are; of images in memory, whose names say nothing, that of all the pixels goes in."""
+        """Return a hex digest of what the images are; of images in memory or a pack, whose names say little, that of all the pixels goes in."""
         own = super().fingerprint()
-        return hashlib.sha256((own + self.base.fingerprint()).encode()).hexdigest() if isinstance(self.base, ArraySource) else own
+        return hashlib.sha256((own + self.base.fingerprint()).encode()).hexdigest() if isinstance(self.base, ArraySource | PackedSource) else own
 
     def sizes(self) -> NDArray[np.int64]:
         """Return the bytes of every image's file."""
@@ -50,6 +51,18 @@ class Subset(Source):
         """Return the images where they are in memory and of one size."""
         return self._array
 
+    def headers(self) -> NDArray[np.int64] | None:
+        """Return the headers of these images, where the other source has them at hand."""
+        headers = self.base.headers()
+        return None if headers is None else headers[self.rows]
+
+    def mapped(self) -> Mapped | None:
+        """Return these images in the other source's map, which stays one: nothing is copied."""
+        mapped = self.base.mapped()
+        if mapped is None:
+            return None
+        return mapped._replace(offsets=mapped.offsets[self.rows], heights=mapped.heights[self.rows], widths=mapped.widths[self.rows])
+
     @cached_property
     def _array(self) -> Planes | None:
         images = self.base.array()
@@ -59,7 +72,7 @@ class Subset(Source):
 def subset(base: Source, rows: NDArray[np.int64], aside: tuple[Bad, ...]) -> Subset:
     """Return images ``rows`` (int64) of ``base``; ``aside`` as in ``Source``, so that what could not be listed counts in one part only."""
     labels = None if base.labels is None else base.labels[rows]
-    names = Names(base.names.exact(int(i)) for i in rows)
+    names = Names(base.names.raw(int(i)) for i in rows)
     return Subset(name=base.name, names=names, labels=labels, classes=base.classes, aside=aside, skipped=base.skipped, base=base, rows=rows)
 
 

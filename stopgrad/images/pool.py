@@ -13,7 +13,7 @@ from stopgrad.config import Data
 from stopgrad.images.bad import Bad, BadImage
 from stopgrad.images.decode import quiet_decoders
 from stopgrad.images.planes import Planes, deepen, to_channels
-from stopgrad.images.source import Source
+from stopgrad.images.source import Mapped, Source
 from stopgrad.images.survey import Survey, survey
 from stopgrad.images.threads import in_threads
 
@@ -65,10 +65,12 @@ class Pool:
 
     @cached_property
     def equal(self) -> tuple[int, int] | None:
-        """(H, W) when all images have the same; None when they differ, or there are none."""
+        """(H, W) when all images have the same, and lie in a buffer of nothing but such; None when they differ, or there are none."""
         if not len(self) or (self.heights != self.heights[0]).any() or (self.widths != self.widths[0]).any():
             return None
-        return int(self.heights[0]), int(self.widths[0])
+        height, width = int(self.heights[0]), int(self.widths[0])
+        size = self.channels * height * width
+        return None if len(self.buffer) % size or (self.offsets % size).any() else (height, width)  # between them may lie one left out
 
     def to(self, device: torch.device | str) -> "Pool":
         """Return the pool with its pixels on ``device``."""
@@ -116,8 +118,18 @@ class Loaded:
     """What could not be used."""
 
 
+def mapped(source: Source, data: Data, wanted: Survey) -> Mapped | None:
+    """Return the map that ``load`` takes as it is: of a pack whose images are already as ``data`` wants them (``wanted``); else None."""
+    found = source.mapped()
+    if found is None or found.channels != data.channels:
+        return None
+    rows = wanted.usable()
+    same = np.array_equal(wanted.heights[rows], found.heights[rows]) and np.array_equal(wanted.widths[rows], found.widths[rows])
+    return found if same else None
+
+
 def load(source: Source, data: Data, keep: Sequence[int] | NDArray[np.int64] | None = None, headers: Survey | None = None) -> Loaded:
-    """Decode all images of ``source``, or those of the indices ``keep``, as ``data`` wants them, into RAM.
+    """Decode all images of ``source``, or those of the indices ``keep``, as ``data`` wants them, into RAM; what is ``mapped`` stays where it is.
 
     Where any has 16 bits all have. ``headers``: the source's survey, where it has been made. The buffer is made once, from the
     headers, so the memory needed is that of the pool and an image a thread. How many may be bad is asked by ``refuse_too_many``.
@@ -127,6 +139,9 @@ def load(source: Source, data: Data, keep: Sequence[int] | NDArray[np.int64] | N
     asked = np.arange(len(source)) if keep is None else np.asarray(keep, dtype=np.int64)
     bad = [*source.aside, *((source.names[int(i)], wanted.bad[int(i)]) for i in asked if int(i) in wanted.bad)]
     rows = np.array([i for i in asked if int(i) not in wanted.bad], dtype=np.int64)
+    if (there := mapped(source, data, wanted)) is not None:
+        offsets, heights, widths = (torch.from_numpy(column[rows]) for column in (there.offsets, there.heights, there.widths))
+        return Loaded(Pool(torch.from_numpy(there.buffer), offsets, heights, widths, data.channels), rows, tuple(bad))
     images = source.array()
     if images is not None and len(rows) and (wanted.heights[rows[0]], wanted.widths[rows[0]]) == images.shape[2:]:
         some = images if len(rows) == len(images) and keep is None else images[rows]

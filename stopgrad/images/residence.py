@@ -23,11 +23,12 @@ class Residence:
     """The decision with its numbers, for the user."""
 
 
-def decide(needed: int, asked: Literal["auto", "device", "ram", "stream"], ram: int, device: int | None) -> Residence:
+def decide(needed: int, asked: Literal["auto", "device", "ram", "stream"], ram: int, device: int | None, mapped: str | None = None) -> Residence:
     """Return where ``needed`` bytes of decoded images go, given the free bytes of RAM and of the device (None: it has no memory of its own).
 
     ``auto``: the device while at most half of its free memory is taken, else RAM up to 70 % of what is free, else streaming; images
-    for the device pass through RAM, so they must fit there too. Raises UserError when the place asked for is too small.
+    for the device pass through RAM, so they must fit there too. ``mapped``: where they lie in a file that is mapped as it is; then RAM need
+    not have room for them, the system drops and reads pages as it can. Raises UserError when the place asked for is too small.
     """
     size = f"{megabytes(needed)} of decoded images"
     if asked == "stream":
@@ -35,13 +36,16 @@ def decide(needed: int, asked: Literal["auto", "device", "ram", "stream"], ram: 
     if asked == "device" and device is not None:
         _need(needed, device, "device", "the device")
         return Residence("device", f"{size}: on the device, as data.residence says ({megabytes(device)} free)")
+    fits = device is not None and needed <= DEVICE_SHARE * device
+    if mapped is not None and not (asked == "auto" and fits):
+        return Residence("ram", f"{size}: mapped from {mapped}")
     if asked in ("ram", "device"):
         _need(needed, ram, asked, "RAM")
         why = "the device has no memory of its own" if asked == "device" else "as data.residence says"
         return Residence("ram", f"{size}: in RAM, {why} ({megabytes(ram)} free)")
-    if needed > RAM_SHARE * ram:
+    if mapped is None and needed > RAM_SHARE * ram:
         return Residence("stream", f"{size}: streamed, decoded again every epoch ({megabytes(ram)} of RAM free)")
-    if device is not None and needed <= DEVICE_SHARE * device:
+    if device is not None and fits:
         return Residence("device", f"{size}: on the device ({megabytes(device)} free)")
     return Residence("ram", f"{size}: in RAM ({megabytes(ram)} free)")
 

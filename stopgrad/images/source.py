@@ -25,8 +25,8 @@ class Names(Sequence[str]):
     ``names[i]`` can be shown (one line of valid UTF-8); ``names.exact(i)`` is the name as the file system has it.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
-        encoded = [name.encode("utf-8", "surrogateescape") for name in names]
+    def __init__(self, names: Iterable[str | bytes]) -> None:
+        encoded = [name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape") for name in names]
         self._ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
         self._text = b"".join(encoded)
 
@@ -38,14 +38,32 @@ class Names(Sequence[str]):
 
     def exact(self, i: int) -> str:
         """Return name ``i`` unchanged."""
+        return self.raw(i).decode("utf-8", "surrogateescape")
+
+    def raw(self, i: int) -> bytes:
+        """Return name ``i`` as the bytes that the file system has."""
         if not 0 <= i < len(self):
             raise IndexError(i)
         start = self._ends[i - 1] if i else 0
-        return self._text[start : self._ends[i]].decode("utf-8", "surrogateescape")
+        return self._text[start : self._ends[i]]
 
     def content(self) -> bytes:
         """Return bytes that only the same names in the same order give."""
         return self._ends.astype("<i8").tobytes() + self._text
+
+
+class Mapped(NamedTuple):
+    """Decoded images that lie in a file as a pool has them, mapped into memory."""
+
+    place: str
+    """Where, for messages."""
+    buffer: Planes
+    """All pixels, flat; what is written to it stays in this process."""
+    offsets: NDArray[np.int64]
+    """(images,): where in the buffer an image begins."""
+    heights: NDArray[np.int64]
+    widths: NDArray[np.int64]
+    channels: int
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -94,6 +112,14 @@ class Source(ABC):
 
     def array(self) -> Planes | None:
         """Return all images as (N, C, H, W), to be read only, where they are in memory and of one size; else None."""
+        return None
+
+    def headers(self) -> NDArray[np.int64] | None:
+        """Return (images, 4), the fields of every ``Header``, where no image has to be opened for it; else None."""
+        return None
+
+    def mapped(self) -> Mapped | None:
+        """Return the images as they lie decoded in a file, where they do; else None."""
         return None
 
 
@@ -163,18 +189,34 @@ class ArraySource(Source):
         channels, height, width = self.images[i].shape
         return Header(width, height, channels, 8 * self.images[i].itemsize)
 
+    def headers(self) -> NDArray[np.int64]:
+        """Return what the arrays' shapes tell."""
+        if isinstance(self.images, np.ndarray):
+            channels, height, width = self.images.shape[1:]
+            return np.tile(np.array([[width, height, channels, 8 * self.images.itemsize]], dtype=np.int64), (len(self), 1))
+        return np.array([self.header(i) for i in range(len(self))], dtype=np.int64).reshape(-1, 4)
+
     def read(self, i: int, data: Data) -> Planes:
         """Return the array with the channels and size that ``data`` asks for."""
-        header = self.header(i)
-        if reason := decode.too_large(header, data.max_pixels) or refusal(header.channels, data.channels):
-            raise BadImage(reason)
-        return np.ascontiguousarray(to_channels(reduce_planes(self.images[i], data.short_side), data.channels))
+        return as_wanted(self.images[i], data)
 
     def digest(self, i: int) -> bytes:
         """Return the SHA-256 of the pixels and their shape."""
-        image = self.images[i]
-        return hashlib.sha256(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes()).digest()
+        return digest_of(self.images[i])
 
     def array(self) -> Planes | None:
         """Return the one array; None when there is one an image."""
         return self.images if isinstance(self.images, np.ndarray) else None
+
+
+def as_wanted(image: Planes, data: Data) -> Planes:
+    """Return ``image`` (C, H, W) with the channels and size that ``data`` asks for, C-contiguous. Raises BadImage where it cannot have them."""
+    channels, height, width = image.shape
+    if reason := decode.too_large(Header(width, height, channels, 8 * image.itemsize), data.max_pixels) or refusal(channels, data.channels):
+        raise BadImage(reason)
+    return np.ascontiguousarray(to_channels(reduce_planes(image, data.short_side), data.channels))
+
+
+def digest_of(image: Planes) -> bytes:
+    """Return the SHA-256 of an image's pixels and shape."""
+    return hashlib.sha256(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes()).digest()

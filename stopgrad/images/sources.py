@@ -1,4 +1,4 @@
-"""Where images come from: one function for a folder, a list, CIFAR, IDX, the bundled set, or arrays."""
+"""Where images come from: one function for a folder, a list, a pack, CIFAR, IDX, the bundled set, or arrays."""
 
 import os
 from collections.abc import Callable
@@ -14,18 +14,20 @@ from stopgrad.images.cifar import holds_cifar, open_cifar
 from stopgrad.images.folder import LabelRule, open_folder
 from stopgrad.images.idx import holds_idx, open_idx
 from stopgrad.images.lists import open_list
+from stopgrad.images.packed import PackedSource, holds_pack, open_pack
 from stopgrad.images.place import BUNDLED, existing
 from stopgrad.images.source import ArraySource, FileSource, Labels, Names, Source, Splits
 
-__all__ = ["ArraySource", "FileSource", "LabelRule", "Labels", "Names", "Source", "Splits", "from_arrays", "open_splits"]
+__all__ = ["ArraySource", "FileSource", "LabelRule", "Labels", "Names", "PackedSource", "Source", "Splits", "from_arrays", "open_splits"]
 
 
 def open_splits(spec: Any, labels: LabelRule = "auto") -> Splits:
     """Return the training part and, where there is one, the test part of ``spec``; no image is decoded yet.
 
-    spec: ``bundled``; the path of a folder of images, of a list (.csv, .parquet), or of a folder with CIFAR-10/100 (binary or Python
-    version) or IDX files; a Source or Splits; or arrays, as ``from_arrays`` takes them. labels: ``none`` drops them, ``folders`` insists on
-    them, ``auto`` takes them where they are obvious. Raises UserError naming what is missing or damaged; a folder without images is an error too.
+    spec: ``bundled``; the path of a folder of images, of a list (.csv, .parquet), of what ``stopgrad pack`` wrote, or of a folder with
+    CIFAR-10/100 (binary or Python version) or IDX files; a Source or Splits; or arrays, as ``from_arrays`` takes them. labels: ``none``
+    drops them, ``folders`` insists on them, ``auto`` takes them where they are obvious. Raises UserError naming what is missing or damaged;
+    a folder without images is an error too.
     """
     if isinstance(spec, Splits | Source):
         splits = spec if isinstance(spec, Splits) else Splits(spec, None)
@@ -57,6 +59,8 @@ def _opened(spec: str, labels: LabelRule) -> Splits:
 
 def _array_opener(folder: Path) -> Callable[[Path, str], Splits] | None:
     """Return what opens the arrays in ``folder``; None when it holds none."""
+    if holds_pack(folder):
+        return open_pack
     return open_cifar if holds_cifar(folder) else open_idx if holds_idx(folder) else None
 
 

@@ -47,7 +47,8 @@ class Survey:
     def wanted(self, data: Data) -> "Survey":
         """Return the survey of the images as ``data`` wants them: reduced, with its channels; those that cannot have them become bad."""
         found = self.without(self.refused(data.channels))
-        for i in found.usable():
+        sides = np.minimum(found.heights, found.widths)
+        for i in np.flatnonzero(sides > (data.short_side or np.inf)):
             found.heights[i], found.widths[i] = reduced_size(int(found.heights[i]), int(found.widths[i]), data.short_side)
         found.channels[found.usable()] = data.channels
         return found
@@ -68,25 +69,25 @@ class Survey:
 
 def survey(source: Source, max_pixels: int) -> Survey:
     """Return the headers of all images of ``source``; one of more than ``max_pixels`` is bad."""
-    images = source.array()
-    if images is not None:
-        channels, height, width = images.shape[1:]
-        kinds: list[Header | str] = [_checked(Header(width, height, channels, 8 * images.itemsize), max_pixels)] * len(source)
+    known = source.headers()
+    if known is not None:  # a million rows, and no object a row
+        table = known.copy()
+        large = np.flatnonzero(table[:, 0] * table[:, 1] > max_pixels)
+        bad = {int(i): too_large(Header(*table[i].tolist()), max_pixels) or "" for i in large}
+        table[large] = 0
     else:
         with quiet_decoders():
             threads = 4 * cores()  # files on a network answer late
             kinds = list(in_threads(lambda i: _header(source, i, max_pixels), range(len(source)), threads))
-    rows = [kind if isinstance(kind, Header) else Header(0, 0, 0, 0) for kind in kinds]
-    table = np.array(rows, dtype=np.int64).reshape(-1, 4)
-    return Survey(table[:, 1], table[:, 0], table[:, 2], table[:, 3], {i: kind for i, kind in enumerate(kinds) if isinstance(kind, str)})
+        rows = [kind if isinstance(kind, Header) else Header(0, 0, 0, 0) for kind in kinds]
+        table = np.array(rows, dtype=np.int64).reshape(-1, 4)
+        bad = {i: kind for i, kind in enumerate(kinds) if isinstance(kind, str)}
+    return Survey(table[:, 1], table[:, 0], table[:, 2], table[:, 3], bad)
 
 
 def _header(source: Source, i: int, max_pixels: int) -> Header | str:
     try:
-        return _checked(source.header(i), max_pixels)
+        header = source.header(i)
     except BadImage as bad:
         return str(bad)
-
-
-def _checked(header: Header, max_pixels: int) -> Header | str:
     return too_large(header, max_pixels) or header

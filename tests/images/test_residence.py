@@ -42,6 +42,15 @@ def test_what_is_asked_for_is_done_or_refused_with_both_numbers() -> None:
         decide(9 * GB, "device", 16 * GB, 8 * GB)
 
 
+def test_what_is_mapped_needs_no_room_in_ram() -> None:
+    assert decide(99 * GB, "auto", GB, None, "packs/in") == residence.Residence("ram", "99.0 GB of decoded images: mapped from packs/in")
+    assert decide(99 * GB, "ram", GB, 8 * GB, "packs/in").kind == "ram"
+    assert decide(9 * GB, "auto", GB, 8 * GB, "packs/in").kind == "ram"
+    assert decide(3 * GB, "auto", GB, 8 * GB, "packs/in").line == "3.0 GB of decoded images: on the device (8.0 GB free)"
+    assert decide(7 * GB, "device", GB, 8 * GB, "packs/in").kind == "device"
+    assert decide(1 * GB, "stream", GB, None, "packs/in").kind == "stream"
+
+
 def test_free_memory_is_what_the_system_says() -> None:
     total = int(Path("/proc/meminfo").read_text().split("MemTotal:")[1].split()[0]) * 1024
     assert 0 < free_ram() < total

@@ -56,6 +56,7 @@ TORCH_FREE = (
     "images.sources",
     "images.decode",
     "images.inspect",
+    "images.pack",
     "images.bundled",
 )
 
