@@ -1,10 +1,13 @@
 """Images as Pillow reads them: every format's colours brought to grey or RGB, 16-bit grey kept, upright."""
 
+import os
 import struct
 from collections.abc import Callable
 from typing import IO
 
 import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -86,10 +89,33 @@ class WithPillow:
 
 
 class Jpeg(WithPillow):
-    """JPEG, and the first picture of MPO."""
+    """JPEG, and the first picture of MPO: by Pillow's library without Pillow's copies where that comes to the same pixels."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__(jpeg_factory(stream, ""))
+        self.stream = stream
+
+    def read(self, channels: int, short_side: int | None) -> Planes:
+        """Return (1 or 3, H, W), reduced; one plane where ``channels`` is 1. What is reduced, turned, made grey, odd or damaged is left to Pillow."""
+        whole = (self.header.height, self.header.width)
+        as_it_is = self.turn == 1 and reduced_size(*whole, short_side) == whole and (self.header.channels, channels) != (3, 1)
+        planes = self.direct() if as_it_is else None
+        return super().read(channels, short_side) if planes is None else planes
+
+    def direct(self) -> Planes | None:
+        """Return all pixels, (1 or 3, H, W), as they lie in the file; None where they are of other colours, or anything is wrong."""
+        (width, height), colours = self.image.size, {"L": "GRAY", "RGB": "RGBX"}.get(self.image.mode)
+        length = self.stream.seek(0, os.SEEK_END)
+        self.stream.seek(0)
+        if colours is None or length > 4 * height * width + 2**20:  # a film behind the picture would fill the memory
+            return None
+        try:
+            pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(self.stream.read(), colours)  # a mere warning is an error as well
+        except ValueError:
+            return None
+        if pixels.shape[:2] != (height, width):
+            return None
+        return _apart(pixels) if colours == "RGBX" else pixels.reshape(1, height, width)
 
     def load(self, height: int, width: int) -> None:
         """Decode, scaled in the DCT by 1/2, 1/4 or 1/8 where that leaves twice the size kept: what is seen is up to the filter that follows."""
@@ -165,6 +191,15 @@ _MAGICS: tuple[tuple[bytes, Callable[[IO[bytes]], WithPillow]], ...] = (
     (b"GIF8", Gif),
     (b"BM", Bmp),
 )
+
+
+def _apart(pixels: NDArray[np.uint8]) -> Planes:
+    """Return the first three of four channels (H, W, 4) as planes: by shifts of 32 bits, in two thirds of the time that strides take."""
+    words = pixels.view("<u4")[:, :, 0]
+    planes = np.empty((3, *words.shape), np.uint8)
+    for i, plane in enumerate(planes):
+        np.right_shift(words, 8 * i, out=plane, casting="unsafe")
+    return planes
 
 
 def _words(image: Image.Image) -> Planes:
