@@ -142,6 +142,16 @@ def test_at_the_end_it_is_asked_whether_anything_was_learned(toy: Run, noise: fl
     ) == (state == "unlearned")
 
 
+def test_what_invites_a_collapse_is_named_where_nothing_was_learned(toy: Run) -> None:
+    monitor = Monitor(replace(toy, method=replace(toy.method, stop_gradient=False)))  # type: ignore[call-arg]
+    measured = monitor.look(10, Output(torch.tensor(-0.1), (normal(64, 32, 1), normal(64, 32, 2))))
+    monitor.conclude(10, measured)
+    assert monitor.verdict.state == "unlearned"
+    assert "Why: " in monitor.verdict.text
+    assert "stop_gradient" in monitor.verdict.text
+    assert "higher rate" not in monitor.verdict.text
+
+
 def test_a_collapse_is_not_called_unlearned(toy: Run) -> None:
     monitor = Monitor(toy)
     for step in range(10, 10 * LOOKS + 10, 10):

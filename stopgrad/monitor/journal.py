@@ -71,7 +71,10 @@ class Journal:
         """Look, judge and record after ``step`` (from 1); the wait for its images began at ``time.perf_counter()`` = ``began``."""
         spent = time.perf_counter() - began
         self.seconds, self._window, self._window_steps = self.seconds + spent, self._window + spent, self._window_steps + 1
-        self.listeners.step(step, self.steps)
+        self._look(step, lr, output, backbone)
+        self.listeners.step(step, self.steps)  # after the record, so that a last line shows the last step
+
+    def _look(self, step: int, lr: float, output: Output, backbone: nn.Module) -> None:
         closely = step % self.close_every == 0 or step == self.steps
         due = step % self.run.train.log_every == 0 or closely
         if not due and step % LOOK_EVERY:

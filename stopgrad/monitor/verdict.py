@@ -124,7 +124,9 @@ class Monitor:
             distances = f"two views of an image are at a squared distance of {near:.2f}, those of different images of {far:.2f}"
             more = f"train longer (--epochs {4 * self.run.train.epochs}), on more images if there are any"
             rate = f"or try a higher rate (--set optim.lr={4 * self.run.optim.lr:g}), gentler views (--set views.scale=0.4,1)"
-            self.verdict = Verdict("unlearned", f"has not learned: after {step} steps {distances}. Next: {more}, {rate}, in a new --out")
+            suspects = self.run.method.suspects("alike")  # what makes outputs alike keeps them from being learned
+            advice = f"Why: {suspects[0]}" if suspects else f"Next: {more}, {rate}, in a new --out"
+            self.verdict = Verdict("unlearned", f"has not learned: after {step} steps {distances}. {advice}")
 
     def _judge(self, step: int, measured: dict[str, float]) -> None:
         self.looks = [*self.looks, {"step": step} | measured][-LOOKS:]
