@@ -3,12 +3,14 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from stopgrad.config import RESNETS, Data, Found, Net, Run, problems, set_value
 from stopgrad.errors import UserError
 from stopgrad.images.place import BUNDLED, existing
+from stopgrad.onward import timm_can_express
 from stopgrad.plan import as_begun, asked_length, complete, overridden, parse_overrides, plain_net
 from stopgrad.recipes import IMAGES, RECIPES
 from stopgrad.recipes.images import Machine, images
@@ -59,8 +61,9 @@ EXTREMES = (
 def overrides_of(options: Mapping[str, Any], pairs: Sequence[str]) -> dict[str, str]:
     """Return what was asked for, path to text: by the ``options`` that name a field, where they are given, and by the ``pairs`` of ``--set``.
 
-    Raises UserError where the two differ over a field.
+    Raises UserError where the two differ over a field, and where an extra is asked for that is not installed.
     """
+    _refuse_without_tensorboard(bool(options.get("tensorboard")))
     settings = parse_overrides(pairs)
     flags = {name: str(options[name]) for name in FLAGS if options.get(name) is not None}
     for name, text in flags.items():
@@ -125,8 +128,11 @@ def refuse_no_run(path: Path) -> None:
     RunDirectory(path).read_config()
 
 
-def refuse_untrained(path: Path, alone: bool = False) -> None:
-    """Raise UserError when there is no run, no backbone in it yet, or one that only Python can build; ``alone``: a backbone file is enough."""
+def refuse_untrained(path: Path, alone: bool = False, target: str = "") -> None:
+    """Raise UserError when there is no run, no backbone in it yet, or one that only Python can build, or that an export's ``target`` has not.
+
+    ``alone``: a backbone file is enough.
+    """
     existing(str(path))
     if not (alone and path.is_file()):
         run = RunDirectory(path).read_config()
@@ -135,6 +141,7 @@ def refuse_untrained(path: Path, alone: bool = False) -> None:
                 f"{path}: its backbone is a module of your own, for Python only: stopgrad.load_backbone({str(path)!r}, into=YourModule())"
             )
     backbone_file(path)
+    _refuse_not_timms(path, target)
 
 
 def refuse_folder(path: Path | None) -> None:
@@ -172,3 +179,19 @@ def _refuse_unknown(net: Net) -> None:
     from stopgrad.nets.backbones import locate  # seconds, which only a network of another library costs
 
     locate(backbone)
+
+
+def _refuse_without_tensorboard(wanted: bool) -> None:
+    """Raise UserError when TensorBoard is ``wanted`` and not installed."""
+    if wanted and find_spec("tensorboard") is None:
+        raise UserError("--tensorboard: TensorBoard is not installed; pip install 'stopgrad[tensorboard]' (or '.[tensorboard]' from a clone)")
+
+
+def _refuse_not_timms(run_directory: Path, target: str) -> None:
+    """Raise UserError when timm is the ``target`` and the run's backbone is one of ours that timm has not."""
+    if target != "timm" or not run_directory.is_dir():
+        return
+    net = RunDirectory(run_directory).read_config().net
+    if net.backbone in RESNETS and not timm_can_express(net):
+        asked = f"stem {net.stem} and width {net.width}, timm's has imagenet and 64"
+        raise UserError(f"{run_directory}: this {net.backbone} has {asked}; use --to torchvision or --to safetensors")

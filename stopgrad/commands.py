@@ -225,7 +225,7 @@ def embed(asked: Namespace) -> int:
 
 def export(asked: Namespace) -> int:
     """``stopgrad export``."""
-    refuse_untrained(asked.run_directory, alone=True)
+    refuse_untrained(asked.run_directory, alone=True, target=asked.to)
     out = asked.out or asked.run_directory / EXPORTS[asked.to]
     refuse_existing(asked.to, out, asked.overwrite)
     from stopgrad.publish.export import export as write
