@@ -58,6 +58,18 @@ def output(spread: float, seed: int = 0) -> Output:
     return Output(torch.tensor(-1.0), (z, z), ())
 
 
+def test_a_small_batch_collapses_as_far_as_bn_lets_it() -> None:
+    """All images but one are equal, then BN: std × √d is 2/√16 = 0.5, which no bar of 0.4 would see."""
+    monitor = Monitor(toy_run("simsiam", batch=16))
+    z = torch.ones(16, 64)
+    z[0] = -1
+    z = (z - z.mean(0)) / z.std(0, correction=0)
+    for step in range(10, 10 * LOOKS + 10, 10):
+        measured = monitor.look(step, Output(torch.tensor(-0.875), (z, z)))
+    assert 0.45 < measured["std"] < 0.55
+    assert monitor.verdict.state == "collapsed"
+
+
 def test_outputs_that_come_apart_are_no_collapse() -> None:
     """SupCon's first 50 steps on the bundled images, of one seed."""
     monitor = Monitor(toy_run("supcon"))
@@ -82,8 +94,8 @@ def test_the_verdict_falls_after_a_few_looks_and_says_since_when(toy: Run) -> No
     assert "method.stop_gradient=true" in monitor.verdict.text
 
 
-def test_a_dip_is_no_collapse(toy: Run) -> None:
-    monitor = Monitor(toy)
+def test_a_dip_is_no_collapse() -> None:
+    monitor = Monitor(toy_run("simsiam", batch=64))
     for step in range(10, 200, 10):
         monitor.look(step, output(1e-3 if step % 30 == 0 else 10.0))
     assert monitor.verdict.state == "healthy"

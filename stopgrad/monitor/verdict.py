@@ -5,13 +5,14 @@ Three signs, each the mean of the newest looks: outputs that are all alike (SimS
 At the end of the schedule one more is asked: whether two views of an image are nearer to each other than views of different images.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
-from stopgrad.config import MethodConfig, Run
+from stopgrad.config import Run
 from stopgrad.config.method import Sign
 from stopgrad.methods import Output
 from stopgrad.monitor.measures import alignment, effective_rank, output_std, uniformity, unrelated
@@ -52,17 +53,28 @@ class Bar:
 
     sign: Sign
     measure: str
-    beyond: Callable[[float, MethodConfig], bool]
+    beyond: Callable[[float, Run], bool]
     seen: str
     """What is said of it; {value} is the newest, {loss} the loss."""
     after: int = 0
     """Steps before it counts."""
 
 
+def alike_below(run: Run) -> float:
+    """Return the std × √d below which outputs are called alike.
+
+    BN on the output keeps it above 2/√N over the N images that are normalised together, even when all but one are equal (LOG.md).
+    """
+    if not run.method.centred:
+        return COLLAPSED_STD_UNCENTRED
+    together = run.train.batch // run.train.accumulate // (run.train.bn_splits if run.train.bn == "split" else 1)
+    return max(COLLAPSED_STD, 2.4 / math.sqrt(together))
+
+
 ALIKE = Bar(
     "alike",
     "std",
-    lambda std, method: std < (COLLAPSED_STD if method.centred else COLLAPSED_STD_UNCENTRED),
+    lambda std, run: std < alike_below(run),
     "collapsed since step {since}: the outputs of all images are nearly the same "
     "(std x sqrt(d) = {value:.3f}, healthy runs are near 1), loss {loss:.3f}",
 )
@@ -76,7 +88,7 @@ STUCK = Bar(
 LEAKING = Bar(
     "leaking",
     "accuracy",
-    lambda accuracy, method: method.keys_in_queue and accuracy >= LEAKING_ACCURACY,
+    lambda accuracy, run: run.method.keys_in_queue and accuracy >= LEAKING_ACCURACY,
     "collapsed since step {since}: every key is recognised (accuracy {value:.1%}) whatever the image shows; loss {loss:.3f}",
 )
 
@@ -134,8 +146,8 @@ class Monitor:
             values = [look[bar.measure] for look in self.looks if bar.measure in look]
             if self.verdict.state != "collapsed" and len(values) == LOOKS and values[-1] > RISING * values[0]:
                 continue  # it begins where a collapse ends, and leaves
-            if len(values) == LOOKS and step >= bar.after and bar.beyond(sum(values) / LOOKS, self.run.method):
-                first = next(int(look["step"]) for look in self.looks if bar.beyond(look[bar.measure], self.run.method))
+            if len(values) == LOOKS and step >= bar.after and bar.beyond(sum(values) / LOOKS, self.run):
+                first = next(int(look["step"]) for look in self.looks if bar.beyond(look[bar.measure], self.run))
                 since = self.verdict.since_step if self.verdict.state == "collapsed" else first
                 said = bar.seen.format(since=since, value=values[-1], loss=measured["loss"])
                 self.verdict = Verdict("collapsed", f"{said}. {self._cause(bar.sign)}", since)
