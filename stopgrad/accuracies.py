@@ -30,7 +30,7 @@ def _cell(record: Record) -> str:
     return f"{record['top1']:.1%} ({100 * low:.1f}-{100 * high:.1f})"
 
 
-def _width(record: Record) -> float:
+def least_difference(record: Record) -> float:
     """Return the least difference of two such accuracies that says something, points: half the width of the 95 % interval, times √2."""
     low, high = record["interval"]
     return 100 * float(high - low) / math.sqrt(2)
@@ -42,7 +42,7 @@ def _reading(records: Sequence[Record], protocols: Sequence[str]) -> list[str]:
     fewest = min(r["test_images"] for r in records)
     if fewest >= FEW:
         return ["; ".join(said)]
-    widest = max(_width(r) for r in records)
+    widest = max(least_difference(r) for r in records)
     return ["; ".join(said), f"only {fewest} test images: differences of less than about {widest:.0f} points mean nothing; judge on more (--data)"]
 
 

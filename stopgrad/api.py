@@ -18,10 +18,11 @@ from stopgrad.distributed import everyones, together, wait
 from stopgrad.errors import Lost, UserError
 from stopgrad.heap import keep_heap
 from stopgrad.images.bad import Bad, listed
-from stopgrad.images.holdout import Subset, with_held_out
+from stopgrad.images.holdout import Subset
+from stopgrad.images.opened import judged_images, open_images
 from stopgrad.images.sources import LabelRule, Source, Splits, open_splits
 from stopgrad.inside import with_head
-from stopgrad.judging import Kind, baselines, evaluate_run, knn_probe, naming, own_source, preparation
+from stopgrad.judging import Kind, baselines, evaluate_run, knn_probe, naming, preparation
 from stopgrad.loader import Order, Supply, open_supply
 from stopgrad.methods import Task, initial_backbone, initialise
 from stopgrad.monitor import Listeners, Verdict
@@ -76,7 +77,7 @@ def pretrain(
     own = {} if backbone is None else {"net.backbone": f"module:{type(backbone).__name__}"}
     name, overrides = recipe_name(recipe, method), {"data.labels": labels} | own | as_texts(settings or {})
     check(name, overrides, out=Path(out))
-    splits = open_images(images, cast(LabelRule, overrides["data.labels"]))
+    splits = open_images(_spec(images), cast(LabelRule, overrides["data.labels"]))
     planned = plan(splits, splits.train.name, name, Path(out), overrides, has_gpu)
     return carry_out(planned, splits, device, listeners or Listeners(), backbone)
 
@@ -186,7 +187,7 @@ def evaluate(
     run: str | os.PathLike[str],
     protocols: Sequence[Settings] = (Knn(), Lbfgs()),
     *,
-    data: Images | None = None,
+    data: Images | Splits | None = None,
     labels: LabelRule = "auto",
     features: Sequence[Kind] = ("pixels", "random", "backbone"),
     head: int = 0,
@@ -206,7 +207,7 @@ def evaluate(
     trained = load(backbone_file(directory.path), backbone)
     kinds["backbone"] = (with_head(directory.path, head) if head else trained.backbone).eval()
     kinds = {kind: module for kind, module in kinds.items() if kind in features}
-    splits = open_images(data, labels) if data is not None else open_images(own_source(settled, directory.path), settled.data.labels)
+    splits = data if isinstance(data, Splits) else judged_images(settled, directory.path, None if data is None else _spec(data), labels)
     records = []
     for record in evaluate_run(settled, kinds, splits, protocols, int(trained.extra["step"]), on, tell):
         record |= {"features": f"head {head}"} if head and record["features"] == "backbone" else {}
@@ -272,8 +273,3 @@ def load_backbone(run: str | os.PathLike[str], into: nn.Module | None = None, *,
 
 def _spec(images: Images) -> Any:
     return os.fspath(images) if isinstance(images, os.PathLike) else images
-
-
-def open_images(images: Images, labels: LabelRule) -> Splits:
-    """Return the training and test parts of ``images``; where labelled images have no test part, a tenth is held out as one."""
-    return with_held_out(open_splits(_spec(images), labels))

@@ -1,15 +1,16 @@
-"""What is wrong whatever the images are, told before one is opened. Imports no torch, but for backbones that only other libraries can know."""
+"""What is wrong whatever the images are, told before one is opened. Imports no torch."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from stopgrad.config import RESNETS, Data, Found, Net, Run, problems, set_value
+from stopgrad.config import RESNETS, Data, Found, Run, problems, set_value
 from stopgrad.errors import UserError
+from stopgrad.files import refuse_unwritable
 from stopgrad.images.place import BUNDLED, existing
+from stopgrad.nets.names import locate
 from stopgrad.onward import timm_can_express
 from stopgrad.plan import as_begun, asked_length, complete, overridden, parse_overrides, plain_net
 from stopgrad.recipes import IMAGES, RECIPES
@@ -30,9 +31,6 @@ FLAGS = {
 
 PACKED = ("data.max_bad", "data.max_pixels")
 """Fields that ``--set`` sets for packing."""
-
-TIMMS = ("resnet26", "resnet200")
-"""Networks of timm that are called as ours are."""
 
 SMALL_SET = Found(
     source="",
@@ -93,13 +91,16 @@ def check(recipe: str, overrides: Mapping[str, str], source: str | None = None, 
     if out is not None:
         directory = RunDirectory(out)
         directory.refuse_others()
+        refuse_unwritable(out)
         if directory.exists():
             as_begun(directory, recipe, overrides)
             return
     if (init := overrides.get("net.init", "none")).lower() != "none":
         backbone_file(Path(init))
     net = likely[0].net
-    _refuse_unknown(replace(net, backbone=overrides.get("net.backbone", net.backbone)))
+    backbone = overrides.get("net.backbone", net.backbone)
+    if not replace(net, backbone=backbone).own:
+        locate(backbone)
 
 
 def packing(short_side: int, pairs: Sequence[str]) -> Data:
@@ -114,6 +115,7 @@ def refuse_taken(out: Path) -> None:
     """Raise UserError when something is where a folder is to be made."""
     if out.exists() or out.is_symlink():
         raise UserError(f"{out}: exists; choose another place, or remove it")
+    refuse_unwritable(out.parent)
 
 
 def refuse_missing(images: str) -> None:
@@ -144,10 +146,23 @@ def refuse_untrained(path: Path, alone: bool = False, target: str = "") -> None:
     _refuse_not_timms(path, target)
 
 
-def refuse_folder(path: Path | None) -> None:
-    """Raise UserError when a folder is in the way."""
-    if path is not None and path.is_dir():
+def refuse_head(path: Path, layers: int) -> None:
+    """Raise UserError when the projector of the run in ``path`` has fewer ``layers``."""
+    method = RunDirectory(path).read_config().method
+    has = len(getattr(method, "projector", ()))
+    if not 0 <= layers <= has:
+        raise UserError(f"{path}: --head {layers}: the projector of {method.name} has {has} layers")
+
+
+def refuse_place(path: Path | None, suffix: str) -> None:
+    """Raise UserError when ``path`` cannot become a file of the kind that ``suffix`` says."""
+    if path is None:
+        return
+    if path.is_dir():
         raise UserError(f"{path}: a folder; name a file in it")
+    if path.suffix != suffix:
+        raise UserError(f"--out {path}: what is written there is a {suffix} file; give it that ending")
+    refuse_unwritable(path.parent)
 
 
 def _likely(recipe: str, overrides: Mapping[str, str]) -> list[Run]:
@@ -167,18 +182,6 @@ def _wrong(run: Run, overrides: Mapping[str, str]) -> list[str]:
         except UserError as error:
             return [str(error)]
     return problems(run)
-
-
-def _refuse_unknown(net: Net) -> None:
-    """Raise UserError when there is no such backbone. Modules of the user's own are not looked up."""
-    backbone = net.backbone
-    if backbone in RESNETS or net.own:
-        return
-    if re.fullmatch(r"resnet\d+", backbone) and backbone not in TIMMS:
-        raise UserError(f"net.backbone: no {backbone!r}; there are {', '.join(RESNETS)}, and timm's {' and '.join(TIMMS)}")
-    from stopgrad.nets.backbones import locate  # seconds, which only a network of another library costs
-
-    locate(backbone)
 
 
 def _refuse_without_tensorboard(wanted: bool) -> None:

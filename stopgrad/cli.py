@@ -29,6 +29,10 @@ Pretrain image backbones without labels by the Siamese methods, judge them, and 
 """
 
 
+DRIVERS = ("nvidia*", "nvhost*", "nvmap", "kfd", "dxg")
+"""Where GPUs show themselves on Linux, under /dev: NVIDIA's, those of its small boards, AMD's, those behind Windows."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Answers a mistake in one line, with what was probably meant, and exit status 2."""
 
@@ -168,9 +172,11 @@ def _word(text: str) -> str:
 
 
 def _device(text: str) -> str:
-    """Return the name of a device; whether it is there is seen later."""
+    """Return the name of a device. Whether this very one is there torch knows, that none can be is seen here."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, cuda, cuda:N")
+    if text.startswith("cuda") and sys.platform == "linux" and not any(any(Path("/dev").glob(driver)) for driver in DRIVERS):
+        raise argparse.ArgumentTypeError(f"{text} is not there: this machine shows no GPU; use cpu")
     return text
 
 

@@ -3,7 +3,6 @@
 Each imports what takes time (torch, numpy, Pillow) only after everything that can be checked without it has been checked.
 """
 
-import json
 import shlex
 import sys
 from argparse import Namespace
@@ -12,15 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from stopgrad.accuracies import accuracies
-from stopgrad.beforehand import check, overrides_of, packing, refuse_folder, refuse_missing, refuse_no_run, refuse_taken, refuse_untrained
-from stopgrad.config import METHODS, Data, Run, differences, to_json
+from stopgrad.beforehand import check, overrides_of, packing, refuse_head, refuse_missing, refuse_no_run, refuse_place, refuse_taken, refuse_untrained
+from stopgrad.catalogue import methods, recipes, show
+from stopgrad.config import Data
 from stopgrad.errors import UserError
 from stopgrad.images.bad import listed, needed_share, too_many
 from stopgrad.onward import EXPORTS, next_lines
 from stopgrad.plan import Plan, choose, labelled, plan, recipe_name
-from stopgrad.progress import Progress, duration, table
+from stopgrad.progress import Progress, duration
 from stopgrad.publish.targets import refuse_existing
-from stopgrad.recipes import IMAGES, RECIPES, method_of, summary
+from stopgrad.recipes import IMAGES
 from stopgrad.runs import RunDirectory, backbone_file
 from stopgrad.world import world
 
@@ -96,10 +96,9 @@ def _ended(outcome: "Outcome", out: Path) -> int:
 
 
 def _splits(images: str, labels: str) -> "Splits":
-    from stopgrad.images.holdout import with_held_out
-    from stopgrad.images.sources import open_splits
+    from stopgrad.images.opened import open_images
 
-    return with_held_out(open_splits(images, cast("LabelRule", labels)))
+    return open_images(images, cast("LabelRule", labels))
 
 
 def _has_gpu() -> bool:
@@ -160,8 +159,12 @@ def pack(asked: Namespace) -> int:
 def evaluate(asked: Namespace) -> int:
     """``stopgrad evaluate``."""
     refuse_untrained(asked.run_directory)
+    refuse_head(asked.run_directory, asked.head)
     if asked.data is not None:
         refuse_missing(asked.data)
+    from stopgrad.images.opened import judged_images
+
+    splits = judged_images(RunDirectory(asked.run_directory).read_config(), asked.run_directory, asked.data, asked.labels)
     from stopgrad.api import evaluate as judge
     from stopgrad.protocols.knn import Knn
     from stopgrad.protocols.lbfgs import Lbfgs
@@ -173,8 +176,7 @@ def evaluate(asked: Namespace) -> int:
         "linear": LINEAR[asked.settings],
     }
     protocols = [settings[name] for name in asked.protocol]
-    where = {"data": asked.data, "labels": asked.labels, "device": asked.device}
-    records = judge(asked.run_directory, protocols, features=asked.features, head=asked.head, tell=print, **where)
+    records = judge(asked.run_directory, protocols, data=splits, features=asked.features, head=asked.head, device=asked.device, tell=print)
     print("\n".join(accuracies(records)))
     print(f"written to {asked.run_directory / 'evaluations.jsonl'}")
     print("\n".join(next_lines(asked.run_directory)))
@@ -199,7 +201,7 @@ def report(asked: Namespace) -> int:
     """``stopgrad report``."""
     for run in asked.runs:
         refuse_no_run(run)
-    refuse_folder(asked.out)
+    refuse_place(asked.out, ".html")
     from stopgrad.report.page import write_report
     from stopgrad.thumbnails import thumbnails
 
@@ -212,7 +214,7 @@ def embed(asked: Namespace) -> int:
     """``stopgrad embed``."""
     refuse_untrained(asked.run_directory)
     refuse_missing(asked.images)
-    refuse_folder(asked.out)
+    refuse_place(asked.out, ".parquet")
     from stopgrad.api import embed as write
 
     written, count = write(asked.run_directory, asked.images, asked.out, labels=asked.labels, device=asked.device, tell=print)
@@ -232,43 +234,6 @@ def export(asked: Namespace) -> int:
 
     print("\n".join(write(backbone_file(asked.run_directory), asked.to, out, asked.overwrite)))
     return DONE
-
-
-def recipes(asked: Namespace) -> int:
-    """``stopgrad recipes``."""
-    names = [*IMAGES, *RECIPES]
-    width = max(map(len, names))
-    for method in METHODS:
-        print("\n".join(f"{name.ljust(width)}  {summary(name)}" for name in names if method_of(name) == method))
-    return DONE
-
-
-def methods(asked: Namespace) -> int:
-    """``stopgrad methods``."""
-    width = max(map(len, METHODS))
-    for name, settings in METHODS.items():
-        print(f"{name.ljust(width)}  {(settings.__doc__ or '').strip().splitlines()[0]}")
-    return DONE
-
-
-def show(asked: Namespace) -> int:
-    """``stopgrad show``."""
-    shown = [_recipe(name) for name in (asked.recipe, asked.diff) if name is not None]
-    if asked.diff is None:
-        print(json.dumps(to_json(shown[0]), indent=2))
-        return DONE
-    changed = differences(shown[0], shown[1])
-    for line in table(["field", asked.recipe, asked.diff], [[path, str(a), str(b)] for path, (a, b) in changed.items()]):
-        print(line)
-    return DONE
-
-
-def _recipe(name: str) -> Run:
-    known = recipe_name(name)
-    if known in IMAGES:
-        method = "" if known == "images" else f" --method {IMAGES[known]}"
-        raise UserError(f"show {name}: this recipe depends on your images; stopgrad inspect IMAGES{method} shows what it chooses")
-    return RECIPES[known]()
 
 
 def demo(asked: Namespace) -> int:

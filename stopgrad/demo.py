@@ -4,9 +4,10 @@ import time
 from pathlib import Path
 
 from stopgrad.accuracies import accuracies
-from stopgrad.api import embed, evaluate, open_images, write_report
+from stopgrad.api import embed, evaluate, write_report
 from stopgrad.commands import DONE, train
 from stopgrad.device import has_gpu
+from stopgrad.images.opened import open_images
 from stopgrad.plan import plan
 from stopgrad.progress import duration
 from stopgrad.protocols.knn import Knn

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -63,6 +64,15 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``, whole or not at all."""
     with whole(path) as temporary:
         temporary.write_bytes(content)
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Raise UserError when ``folder`` cannot be made, or takes no file. Nothing is left there."""
+    nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    try:
+        tempfile.TemporaryDirectory(prefix=".tmp-", dir=nearest).cleanup()
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from None
 
 
 def sync(path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
+from stopgrad.beforehand import refuse_head
 from stopgrad.checkpoint import load_checkpoint
 from stopgrad.errors import UserError
 from stopgrad.methods import Task, initialise
@@ -17,6 +18,7 @@ def with_head(run: Path, layers: int) -> Backbone:
 
     A layer is a Linear with the BN and ReLU that follow it. Raises UserError where the run has no checkpoint or fewer layers.
     """
+    refuse_head(run, layers)
     directory = RunDirectory(run)
     settled, saved = directory.read_config(), load_checkpoint(directory.checkpoints)
     if saved is None:
@@ -24,8 +26,6 @@ def with_head(run: Path, layers: int) -> Backbone:
     method = initialise(settled, Task(saved.record["images"], settled.train.batch, classes=2))  # no projector depends on classes
     projector = getattr(method, "projector", nn.Sequential())
     starts = list(accumulate(int(isinstance(m, nn.Linear)) for m in projector))  # the number of every module's layer, from 1
-    if not 1 <= layers <= max(starts, default=0):
-        raise UserError(f"{run}: --head {layers}: the projector of {settled.method.name} has {max(starts, default=0)} layers")
     method.load_state_dict({k.removeprefix("model."): v for k, v in saved.tensors.items() if k.startswith("model.")})
     head = nn.Sequential(*(m for m, layer in zip(projector, starts, strict=True) if layer <= layers))
     width = next(m.out_features for m in reversed(head) if isinstance(m, nn.Linear))

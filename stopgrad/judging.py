@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from stopgrad.config import Data, Run
 from stopgrad.errors import UserError
 from stopgrad.images.bad import Bad, listed
-from stopgrad.images.place import ARRAYS
+from stopgrad.images.opened import refuse_unjudgeable
 from stopgrad.images.pool import Pool, load
 from stopgrad.images.source import Source, Splits
 from stopgrad.loader import Resident, Supply, open_supply
@@ -44,12 +43,10 @@ class Parts:
 
 def parts(splits: Splits, data: Data, device: torch.device, tell: Callable[[str], None]) -> Parts:
     """Open both parts of ``splits``. Raises UserError where there are no labels, or no test images."""
+    refuse_unjudgeable(splits)
     train, test = splits
-    if train.labels is None or test is None or train.classes is None:
-        raise UserError(
-            f"{train.name}: judging needs labels; put every class in a folder of its own, give a list with a label column, "
-            "or name labelled images (--data LABELLED; in Python data=, which takes arrays with labels too: (images, labels))"
-        )
+    assert train.classes is not None
+    assert test is not None
     lenient = replace(data, max_bad=1.0)  # training has decided how many may be bad; here they are named
     supplies = [open_supply(part, lenient, device, tell, naming(tell))[0] for part in (train, test)]
     return Parts(_labelled(supplies[0], train), _labelled(supplies[1], test), len(train.classes), preparation(data, supplies[0]))
@@ -75,16 +72,6 @@ def _labelled(supply: Supply, source: Source) -> Labelled:
             yield batch.pool, batch.rows
 
     return Labelled(fetch, torch.from_numpy(source.labels[supply.keep]))
-
-
-def own_source(run: Run, path: Path) -> str:
-    """Return where the images of the run in ``path`` are. Raises UserError when they were arrays, which are nowhere to be found."""
-    if run.data.source == ARRAYS and not Path(ARRAYS).exists():
-        raise UserError(
-            f"{path}: was trained on arrays, which it does not keep; give labelled images: in Python data=(images, labels), "
-            f"or stopgrad evaluate {path} --data LABELLED"
-        )
-    return run.data.source
 
 
 def evaluate_run(

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from stopgrad import distributed
 from stopgrad.config import Data
 from stopgrad.errors import UserError
-from stopgrad.images.bad import Bad, BadImage, refuse_too_many
+from stopgrad.images.bad import Bad, BadImage, refuse_few, refuse_too_many
 from stopgrad.images.decode import quiet_decoders
 from stopgrad.images.planes import Planes
 from stopgrad.images.pool import Pool, load, mapped
@@ -71,9 +71,7 @@ class Order:
     batch: int
 
     def __post_init__(self) -> None:
-        if self.batch > self.images:
-            advice = f"take --batch {self.images // 2}" if self.images >= 4 else "training needs at least 4"
-            raise UserError(f"train.batch: {self.batch} is more than the {self.images} images there are; {advice}")
+        refuse_few(self.batch, self.images)
 
     @property
     def steps_per_epoch(self) -> int:

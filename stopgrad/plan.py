@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stopgrad.config import METHODS, RESNETS, Found, Run, differences, problems, set_value
 from stopgrad.errors import UserError
-from stopgrad.images.bad import listed
+from stopgrad.images.bad import listed, refuse_few
 from stopgrad.recipes import IMAGES, RECIPES, method_of
 from stopgrad.recipes.images import Chosen, Machine, images, name_of, refuse_unlabelled, with_method
 from stopgrad.runs import RunDirectory
@@ -52,8 +52,16 @@ def plan(splits: "Splits", source: str, recipe: str, out: Path, overrides: Mappi
             raise UserError(f"{out}: was begun with other images than {source} holds now; choose another --out")
         return Plan(asked, directory, (), resumes=True, finished=finished)
     labelled(recipe, splits)
+    refuse_few(asked_length(overrides)[1] or 0, len(splits.train))  # before every image is looked at
     chosen = _base(recipe, splits, source, overrides, has_gpu)
     run = overridden(plain_net(chosen.run, overrides), overrides)
+    if recipe not in IMAGES and run.train.batch > len(splits.train) and "train.batch" not in overrides:
+        fitted = name_of(method_of(recipe))
+        raise UserError(
+            f"--recipe {recipe}: a step takes {run.train.batch} images and {source} has {len(splits.train)}; "
+            f"take a smaller --batch, or --recipe {fitted}, which fits itself to them"
+        )
+    refuse_few(run.train.batch, len(splits.train))
     return Plan(run, directory, _standing(chosen.reasons, overrides), resumes=False, finished=False)
 
 
@@ -123,10 +131,15 @@ def recipe_name(recipe: str | None = None, method: str | None = None) -> str:
         return name_of(method or "simsiam")
     name = {f"{m}/images": name for name, m in IMAGES.items()}.get(recipe, recipe)  # simsiam/images is images
     if name not in IMAGES and name not in RECIPES:
-        raise UserError(f"no recipe {recipe!r}; {_meant(recipe, [*IMAGES, *RECIPES])}'stopgrad recipes' lists them")
+        meant = f"did you mean {recipe + '/images'!r}? " if recipe in METHODS else _meant(recipe, [*IMAGES, *RECIPES])
+        raise UserError(f"no recipe {recipe!r}; {meant}'stopgrad recipes' lists them")
     if method in (None, method_of(name)):
         return name
-    return name_of(method) if name in IMAGES else f"{name}+{method}"
+    if recipe in ("images", "simsiam/images"):  # which is whoever's: the default is called so
+        return name_of(method)
+    if name in IMAGES:
+        raise UserError(f"--recipe {recipe} and --method {method} contradict each other; give one of them")
+    return f"{name}+{method}"
 
 
 def _meant(word: str, names: Iterable[str]) -> str:

@@ -66,6 +66,9 @@ def test_every_command_has_help_with_an_example(verb: str, capsys: pytest.Captur
         (["pretrain", ".", "--on-collapse", "stop", "--set", "train.on_collapse=warn"], "--on-collapse stop and --set"),
         (["pretrain", ".", "--backbone", "resnet99"], "resnet50, resnet101, resnet152"),
         (["pretrain", ".", "--device", "gpu"], "none of auto, cpu, cuda, cuda:N"),
+        (["pretrain", ".", "--recipe", "byol/images", "--method", "simclr"], "byol/images and --method simclr contradict"),
+        (["pretrain", "tests", "--out", "/dev/null/run"], "/dev/null/run: cannot be written (Not a directory)"),
+        (["show", "byol"], "did you mean 'byol/images'"),
         (["pack", ".", "."], "stopgrad: .: exists; choose another place"),
         (["pack", ".", "new", "--set", "data.max_bda=1"], "there are data.max_bad and data.max_pixels, --short-side and --channels"),
         (["pack", ".", "new", "--short-side", "4"], "data.short_side: at least 8 pixels, not 4"),
@@ -114,7 +117,16 @@ MISTAKES = [
     (["pretrain", "{photos}", "--backbone", "resnet99"], 2),
     (["pretrain", "{photos}", "--backbone", "vit_b_16", "--set", "net.stem=small"], 2),
     (["pretrain", "{photos}", "--set", "net.init=nosuch"], 2),
+    (["pretrain", "{photos}", "--backbone", "vit_b_61"], 2),
     (["pretrain", "{photos}", "--out", "{photos}"], 2),
+    (["pretrain", "{photos}", "--out", "/dev/null/run"], 2),
+    (["pretrain", "{photos}", "--batch", "999"], 2),
+    (["pretrain", "{photos}", "--recipe", "simsiam/cifar10"], 2),
+    (["evaluate", "{done}", "--head", "9"], 2),
+    (["evaluate", "{done}", "--data", "{photos}"], 2),
+    (["embed", "{done}", "{photos}", "--out", "table.csv"], 2),
+    (["report", "{begun}", "--out", "page.txt"], 2),
+    (["compare", "{photos}"], 2),
     (["pretrain", "{photos}", "--recipe", "demo", "--out", "{begun}", "--set", "optim.lr=9"], 2),
     (["pack", "{photos}"], 2),
     (["pack", "nowhere", "new"], 2),
@@ -146,10 +158,12 @@ MISTAKES = [
 
 @pytest.fixture
 def begun(tmp_path: Path) -> Path:
-    """A run that was stopped before it had a backbone."""
+    """A run that was stopped before it had a backbone; beside it ``done``, one that has."""
     directory = RunDirectory(tmp_path / "begun")
     directory.create()
     directory.write_config(RECIPES["demo"]())
+    (done := RunDirectory(tmp_path / "done")).write_config(RECIPES["demo"]())
+    done.backbone.touch()  # no command of these looks into it
     return directory.path
 
 
@@ -158,7 +172,7 @@ mistakes = pytest.mark.parametrize(("words", "status"), MISTAKES, ids=lambda v: 
 
 @mistakes
 def test_help_and_mistakes_import_no_torch(words: list[str], status: int, photos: Path, begun: Path) -> None:
-    filled = [w.format(photos=photos, begun=begun) for w in words]
+    filled = [w.format(photos=photos, begun=begun, done=begun.with_name("done")) for w in words]
     before = sorted(photos.parent.rglob("*"))
     code = (
         f"import sys\nfrom stopgrad.cli import main\ntry:\n    status = main({filled!r})\nexcept SystemExit as e:\n    status = e.code\n"
@@ -179,7 +193,7 @@ def test_mistakes_are_answered_in_half_a_second(words: list[str], status: int, p
     times: list[float] = []
     while len(times) < 5 and min(times, default=1.0) >= 0.5:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert run(*(w.format(photos=photos, begun=begun) for w in words)).returncode == status
+        assert run(*(w.format(photos=photos, begun=begun, done=begun.with_name("done")) for w in words)).returncode == status
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) < 0.5, times

@@ -2,17 +2,19 @@
 
 import os
 import shlex
+import textwrap
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stopgrad.beforehand import overrides_of
-from stopgrad.compare.results import as_text, lines, write
+from stopgrad.compare.results import as_text, lines, reading, write
 from stopgrad.compare.rows import Row, another, concerning, remember, rows
 from stopgrad.compare.work import STOPPED, work
 from stopgrad.config import METHODS
 from stopgrad.errors import UserError
+from stopgrad.files import refuse_unwritable
 
 if TYPE_CHECKING:
     from stopgrad.images.source import Splits
@@ -24,7 +26,10 @@ OPTIONS = ("epochs", "batch", "backbone", "labels", "device")
 def compare(asked: Namespace, splits: "Splits", has_gpu: Callable[[], bool]) -> int:
     """Do what is left of the comparison, print the table and write it. Returns the exit status: that of the first row that failed."""
     out: Path = asked.out
-    methods = _methods(asked, splits)
+    if splits.train.labels is None or splits.test is None:
+        cure = "put every class in a folder of its own, of 10 images or more, or give a list with a label column"
+        raise UserError(f"{asked.images}: a comparison is judged by labels; {cure}. stopgrad pretrain needs none")
+    methods = _methods(asked)
     remember(out, _wanted(asked))
     todo = _rows(asked, methods, asked.seeds)
     cores = os.cpu_count() or 1
@@ -33,7 +38,7 @@ def compare(asked: Namespace, splits: "Splits", has_gpu: Callable[[], bool]) -> 
 
 
 def foreseen(asked: Namespace) -> list[Row]:
-    """Return a row of every method that will be compared whatever the images are: those named, or those that need no labels.
+    """Return a row of every method that will be compared.
 
     Raises UserError for a setting of a method that there is not, and for an ``--out`` that is no folder or holds another comparison.
     """
@@ -43,12 +48,12 @@ def foreseen(asked: Namespace) -> list[Row]:
             raise UserError(f"--set {pair}: no method {name!r}; there are {', '.join(METHODS)}")
     if asked.out.exists() and not asked.out.is_dir():
         raise UserError(f"{asked.out}: a file is in the way; choose another --out")
-    if stands := another(asked.out, _wanted(asked)):
+    if changes := another(asked.out, _wanted(asked)):
         raise UserError(
-            f"{asked.out}: holds another comparison ({stands}); choose another --out, or ask for the same (methods and seeds may be added)"
+            f"{asked.out}: holds another comparison ({changes}); choose another --out, or ask for the same (methods and seeds may be added)"
         )
-    methods = asked.methods or [name for name, config in METHODS.items() if not config.needs_labels]
-    return _rows(asked, methods, 1)
+    refuse_unwritable(asked.out)
+    return _rows(asked, _methods(asked), 1)
 
 
 def shared(asked: Namespace) -> dict[str, str]:
@@ -70,15 +75,9 @@ def _wanted(asked: Namespace) -> dict[str, Any]:
     return {"images": asked.images, "recipe": asked.recipe, "flags": flags, "set": asked.overrides}
 
 
-def _methods(asked: Namespace, splits: "Splits") -> list[str]:
-    """Return the methods to compare: those named, or all that the images allow."""
-    unlabelled = splits.train.labels is None
-    if asked.methods is None:
-        return [name for name, config in METHODS.items() if not (unlabelled and config.needs_labels)]
-    for name in asked.methods:
-        if METHODS[name].needs_labels and unlabelled:
-            raise UserError(f"--methods: {name} needs labels, and {asked.images} has none")
-    return list(dict.fromkeys(asked.methods))
+def _methods(asked: Namespace) -> list[str]:
+    """Return the methods to compare: those named, or all."""
+    return list(dict.fromkeys(asked.methods or METHODS))
 
 
 def _told(todo: list[Row], failed: dict[Row, int], splits: "Splits", out: Path) -> int:
@@ -86,8 +85,9 @@ def _told(todo: list[Row], failed: dict[Row, int], splits: "Splits", out: Path) 
     if found:
         print()
         print("\n".join(as_text(found)))
-        neighbours = next(row.neighbours() for row in todo if row.judged())
-        written = write(found, neighbours, [shlex.join(("stopgrad", *words)) for row in todo for words in (row.pretrain, row.evaluate)], out)
+        how = reading(next(row for row in todo if row.judged()))
+        print("\n" + "\n".join(textwrap.wrap(how, 150)))
+        written = write(found, how, [shlex.join(("stopgrad", *words)) for row in todo for words in (row.pretrain, row.evaluate)], out)
         print(f"written to {' and '.join(map(str, written))}. Next: stopgrad report {out}/*-0 --out {out}/report.html")
     if not failed:
         return 0

@@ -3,10 +3,12 @@
 import csv
 import io
 import statistics
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stopgrad.accuracies import FEATURES, least_difference
 from stopgrad.compare.rows import PROTOCOLS, Row, verdict
 from stopgrad.config import Run
 from stopgrad.files import write_whole
@@ -45,7 +47,7 @@ def mean_and_std(values: Sequence[float]) -> str:
 
 
 def lines(rows: Sequence[Row], classes: tuple[str, ...], images: int) -> list[Line]:
-    """Return the lines of what is judged so far: raw pixels, scratch (random initialisation), then a line a method in the order given."""
+    """Return the lines of what is judged so far: raw pixels, random initialisation, then a line a method in the order given."""
     judged = [row for row in rows if row.judged()]
     if not judged:
         return []
@@ -54,7 +56,7 @@ def lines(rows: Sequence[Row], classes: tuple[str, ...], images: int) -> list[Li
     found = []
     if scratch:
         pixels: dict[str, tuple[float, ...]] = {p: (scratch[0].scores()["pixels", p],) for p in PROTOCOLS}
-        found = [Line("pixels", none, pixels, ""), Line("scratch", none, _scores(scratch, "random"), "")]
+        found = [Line(FEATURES["pixels"], none, pixels, ""), Line(FEATURES["random"], none, _scores(scratch, "random"), "")]
     for method in dict.fromkeys(row.method for row in rows):
         own = [row for row in judged if row.method == method]
         if not own:
@@ -83,16 +85,24 @@ def as_text(found: Sequence[Line]) -> list[str]:
     return table(cut[0], cut[1:])
 
 
-def write(found: Sequence[Line], neighbours: int, commands: Sequence[str], out: Path) -> list[Path]:
-    """Write the table as Markdown, with the commands that made it and the published numbers' sources, and as CSV; return where."""
+def reading(row: Row) -> str:
+    """Return how the table is read, as a judged row was made; few images allow fewer than 200 neighbours."""
+    records = [r for r in row.records() if r["protocol"] in PROTOCOLS]
+    neighbours = next(r["settings"]["k"] for r in records if r["protocol"] == "knn")
+    least = max(map(least_difference, records))
+    return (
+        f"Top-1, per cent, last epoch, mean ± standard deviation over seeds, on {records[0]['test_images']:,} test images: between two runs, "
+        f"less than about {least:.1f} points may be chance of these images. knn: {neighbours} neighbours, T 0.1. lbfgs: a linear classifier on frozen "
+        "features, its l2 chosen on held-out training images."
+    )
+
+
+def write(found: Sequence[Line], how: str, commands: Sequence[str], out: Path) -> list[Path]:
+    """Write the table as Markdown, with ``how`` it is read, the commands behind it and the published numbers' sources, and as CSV; return where."""
     sources = sorted({p.source for line in found for p in line.published})
     grid = [list(HEAD), ["---"] * len(HEAD), *(line.cells() for line in found)]
     text = ["| " + " | ".join(row) + " |" for row in grid]
-    text += [
-        "",
-        f"Top-1, per cent, last epoch, mean ± standard deviation over seeds. knn: {neighbours} neighbours, T 0.1. lbfgs: a linear classifier",
-    ]
-    text += ["on frozen features, its l2 chosen on held-out training images."]
+    text += ["", *textwrap.wrap(how, 150)]
     text += [f"Published: {'; '.join(sources)}."] if sources else []
     text += ["", "```", *commands, "```"]
     markdown, values = out / "comparison.md", out / "comparison.csv"

@@ -47,11 +47,11 @@ class Row:
 
     def scores(self) -> dict[tuple[str, str], float]:
         """Return top-1 by (features, protocol), of what was judged."""
-        return {(r["features"], r["protocol"]): float(r["top1"]) for r in read_lines(RunDirectory(self.out).evaluations)}
+        return {(r["features"], r["protocol"]): float(r["top1"]) for r in self.records()}
 
-    def neighbours(self) -> int:
-        """Return the k that its kNN was judged with; few images allow fewer than 200."""
-        return next(int(r["settings"]["k"]) for r in read_lines(RunDirectory(self.out).evaluations) if r["protocol"] == "knn")
+    def records(self) -> list[dict[str, Any]]:
+        """Return its evaluations."""
+        return read_lines(RunDirectory(self.out).evaluations)
 
     def judged(self) -> bool:
         """Whether every protocol has judged its backbone."""
@@ -104,11 +104,19 @@ def last_words(log: Path) -> str:
     return lines[-1] if lines else "said nothing"
 
 
-def another(out: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what comparison.json says is compared in ``out`` when it is something else than ``asked``."""
+def another(out: Path, asked: dict[str, Any]) -> str:
+    """Return how the comparison that comparison.json says is in ``out`` differs from what is ``asked``; empty where it does not, or none is there."""
     path = out / "comparison.json"
     stands: dict[str, Any] = json.loads(path.read_text()) if path.exists() else asked
-    return None if stands == asked else stands
+    changed = [what for what in asked if stands.get(what) != asked[what]]
+    return "; ".join(f"{what}: {_said(stands.get(what))}, asked for {_said(asked[what])}" for what in changed)
+
+
+def _said(value: Any) -> str:
+    """Return a value of comparison.json as it would be typed."""
+    if isinstance(value, dict):
+        return " ".join(f"{flag} {text}" for flag, text in value.items()) or "nothing"
+    return (" ".join(value) if isinstance(value, list) else str(value)) or "nothing"
 
 
 def remember(out: Path, asked: dict[str, Any]) -> None:

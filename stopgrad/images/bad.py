@@ -39,6 +39,13 @@ def refuse_too_many(source: str, usable: int, bad: Sequence[Bad], max_bad: float
         )
 
 
+def refuse_few(batch: int, images: int) -> None:
+    """Raise UserError when a step wants more images than there are."""
+    if batch > images:
+        advice = f"take --batch {images // 2}, two steps an epoch" if images >= 4 else "training needs at least 4"
+        raise UserError(f"train.batch: {batch} is more than the {images} images there are; {advice}")
+
+
 def needed_share(usable: int, bad: int, max_bad: float) -> str | None:
     """Return the ``data.max_bad``, two digits, that admits ``bad`` images beside ``usable``; None when ``max_bad`` does already."""
     share = bad / max(usable + bad, 1)

@@ -20,16 +20,11 @@ import numpy as np
 
 from stopgrad.images import deep, npy, with_pillow
 from stopgrad.images.bad import BadImage
-from stopgrad.images.header import Header
+from stopgrad.images.header import Header, too_large
 from stopgrad.images.planes import Planes, deepen, reduce_planes, reduced_size, refusal, to_channels
 from stopgrad.images.tiff import needs_deep, read_tags
 
-__all__ = ["EXTENSIONS", "BadImage", "Header", "decode", "deepen", "header", "quiet_decoders", "reduced_size", "too_large"]
-
-EXTENSIONS = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pbm", ".pgm", ".ppm", ".pnm", ".npy")
-)
-"""Endings, in lower case, by which files of a folder are taken for images."""
+__all__ = ["BadImage", "Header", "decode", "deepen", "header", "quiet_decoders", "reduced_size"]
 
 
 def header(file: Path | bytes) -> Header:
@@ -50,13 +45,6 @@ def decode(file: Path | bytes, channels: int, max_pixels: int, short_side: int |
         with _decoder_errors():
             planes = reader.read(channels, short_side)
     return np.ascontiguousarray(to_channels(reduce_planes(planes, short_side), channels))
-
-
-def too_large(header: Header, max_pixels: int) -> str | None:
-    """Return why an image is refused for its size; None when it is not."""
-    if header.width * header.height <= max_pixels:
-        return None
-    return f"{header.width}x{header.height} pixels are more than data.max_pixels ({max_pixels})"
 
 
 @contextmanager

@@ -11,3 +11,10 @@ class Header(NamedTuple):
     channels: int
     bits: int
     """8 or 16 a sample, as they will be held."""
+
+
+def too_large(header: Header, max_pixels: int) -> str | None:
+    """Return why an image is refused for its size; None when it is not."""
+    if header.width * header.height <= max_pixels:
+        return None
+    return f"{header.width}x{header.height} pixels are more than data.max_pixels ({max_pixels})"

@@ -85,7 +85,7 @@ def with_held_out(splits: Splits) -> Splits:
     if splits.test is not None or train.labels is None:
         return splits
     held = np.zeros(len(train), dtype=bool)
-    for label in np.unique(train.labels):
+    for label in np.flatnonzero(np.bincount(train.labels)):
         rows = np.flatnonzero(train.labels == label)
         held[generator("held out", int(label)).permutation(rows)[: len(rows) // SHARE]] = True
     if not held.any():

@@ -7,7 +7,11 @@ from pathlib import Path
 
 from stopgrad.errors import UserError
 from stopgrad.images.bad import printable
-from stopgrad.images.decode import EXTENSIONS
+
+EXTENSIONS = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pbm", ".pgm", ".ppm", ".pnm", ".npy")
+)
+"""Endings, in lower case, by which files of a folder are taken for images."""
 
 
 @dataclass

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stopgrad.config import Data
-from stopgrad.images import decode
 from stopgrad.images.bad import Bad, BadImage, printable
-from stopgrad.images.header import Header
+from stopgrad.images.header import Header, too_large
 from stopgrad.images.planes import Planes, reduce_planes, refusal, to_channels
 
 Labels = NDArray[np.int64]
@@ -148,11 +147,15 @@ class FileSource(Source):
 
     def header(self, i: int) -> Header:
         """Return what the file's first bytes tell."""
-        return decode.header(self.path(i))
+        from stopgrad.images.decode import header  # Pillow: 0.1 s, which no answer before the first image should cost
+
+        return header(self.path(i))
 
     def read(self, i: int, data: Data) -> Planes:
         """Return the decoded file."""
-        return decode.decode(self.path(i), data.channels, data.max_pixels, data.short_side)
+        from stopgrad.images.decode import decode
+
+        return decode(self.path(i), data.channels, data.max_pixels, data.short_side)
 
     def digest(self, i: int) -> bytes:
         """Return the SHA-256 of the file."""
@@ -212,7 +215,7 @@ class ArraySource(Source):
 def as_wanted(image: Planes, data: Data) -> Planes:
     """Return ``image`` (C, H, W) with the channels and size that ``data`` asks for, C-contiguous. Raises BadImage where it cannot have them."""
     channels, height, width = image.shape
-    if reason := decode.too_large(Header(width, height, channels, 8 * image.itemsize), data.max_pixels) or refusal(channels, data.channels):
+    if reason := too_large(Header(width, height, channels, 8 * image.itemsize), data.max_pixels) or refusal(channels, data.channels):
         raise BadImage(reason)
     return np.ascontiguousarray(to_channels(reduce_planes(image, data.short_side), data.channels))
 

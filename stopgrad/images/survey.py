@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from stopgrad.config import Data
 from stopgrad.images.bad import BadImage
-from stopgrad.images.decode import quiet_decoders, too_large
-from stopgrad.images.header import Header
+from stopgrad.images.decode import quiet_decoders
+from stopgrad.images.header import Header, too_large
 from stopgrad.images.planes import reduced_size, refusal
 from stopgrad.images.residence import free_ram
 from stopgrad.images.source import Source

@@ -1,8 +1,6 @@
 """Backbones by name, or around a module of the user's own: images (N, C, H, W) to features (N, F)."""
 
-from difflib import get_close_matches
-from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +8,8 @@ from torch import Tensor, nn
 from stopgrad.config import Net
 from stopgrad.config.run import resnet_only
 from stopgrad.errors import UserError
-from stopgrad.nets.resnet import RESNETS, STEMS, ResNet
-
-Library = Literal["stopgrad", "torchvision", "timm"]
+from stopgrad.nets.names import locate
+from stopgrad.nets.resnet import STEMS, ResNet
 
 
 class Backbone(nn.Module):
@@ -59,35 +56,6 @@ def wrap(module: nn.Module, channels: int, size: int) -> Backbone:
     pixels or does not give one vector an image.
     """
     return Backbone(module, _probe(f"backbone: {type(module).__name__}", module, channels, size), channels)
-
-
-def locate(backbone: str) -> tuple[Library, str]:
-    """Return whose network ``backbone`` is and its name there: stopgrad's ResNets first, then torchvision, then timm.
-
-    A prefix ``torchvision/`` or ``timm/`` insists. Raises UserError for a name that none of them has, with the nearest ones.
-    """
-    prefix, slash, name = backbone.rpartition("/")
-    if slash and prefix not in ("torchvision", "timm"):
-        raise UserError(f"net.backbone: the prefix of {backbone!r} is neither torchvision/ nor timm/")
-    if not slash and name in RESNETS:
-        return "stopgrad", name
-    known = [] if slash else list(RESNETS)
-    if prefix in ("", "torchvision"):
-        known += (names := _torchvision_names())
-        if name in names:
-            return "torchvision", name
-    timm = _timm() if prefix in ("", "timm") else None
-    if timm is not None:
-        known += (names := timm.list_models())  # without tags: those name weights, and a run starts from random ones
-        if name in names:
-            return "timm", name
-    elif prefix == "timm":
-        raise UserError(f"net.backbone: {backbone} needs timm: {_INSTALL_TIMM}")
-    close = get_close_matches(name, list(dict.fromkeys(known)), n=3)
-    hint = f"; did you mean {', '.join(close)}?" if close else ""
-    more = f"; for timm's networks: {_INSTALL_TIMM}" if timm is None and not slash else ""
-    where = f"{prefix}'s networks" if slash else "stopgrad's ResNets and the networks of torchvision" + (" and timm" if timm else "")
-    raise UserError(f"net.backbone: no {name!r} among {where}{hint}{more}")
 
 
 def torchvision_options(name: str, size: int) -> dict[str, Any]:
@@ -191,24 +159,3 @@ _REFUSALS = (AssertionError, RuntimeError, ValueError)
 def _wrong_images(who: str, channels: int, size: int, error: Exception) -> UserError:
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
     return UserError(f"{who} cannot take {channels} x {size} x {size} images ({reason}); choose another view size or backbone")
-
-
-_INSTALL_TIMM = "pip install 'stopgrad[timm]'"
-
-
-def _torchvision_names() -> list[str]:
-    from torchvision import models  # here and below: it takes 2 s to import, which only its own networks should cost
-
-    names: list[str] = models.list_models(module=models)
-    return names
-
-
-def _timm() -> ModuleType | None:
-    """Return timm, or None where it is not installed."""
-    try:
-        import timm
-    except ModuleNotFoundError as missing:
-        if missing.name != "timm":
-            raise
-        return None
-    return timm  # type: ignore[no-any-return]

@@ -15,8 +15,9 @@ from torch import Tensor
 from stopgrad.config import Net
 from stopgrad.errors import UserError
 from stopgrad.files import write_whole
-from stopgrad.nets.backbones import classifier, first_convolution, locate, timm_options, torchvision_net, torchvision_options
+from stopgrad.nets.backbones import classifier, first_convolution, timm_options, torchvision_net, torchvision_options
 from stopgrad.nets.files import Loaded, load, save
+from stopgrad.nets.names import locate
 from stopgrad.nets.resnet import RESNETS, STEMS
 from stopgrad.publish.targets import TARGETS, refuse_existing, written
 

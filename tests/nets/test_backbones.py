@@ -8,10 +8,12 @@ import timm
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision import models
 
 from stopgrad.config import Net
 from stopgrad.errors import UserError
-from stopgrad.nets.backbones import build, classifier, locate, torchvision_net, wrap
+from stopgrad.nets.backbones import build, classifier, torchvision_net, wrap
+from stopgrad.nets.names import locate, timm_names, torchvision_names
 from stopgrad.nets.resnet import ResNet
 
 SMALL = ("squeezenet1_1", "shufflenet_v2_x0_5", "mobilenet_v3_small", "mnasnet0_5", "regnet_x_400mf", "efficientnet_b0", "densenet121", "googlenet")
@@ -119,10 +121,21 @@ def test_names_are_looked_up_here_then_in_torchvision_then_in_timm() -> None:
     assert isinstance(build(net("resnet10"), 3, 8).net, ResNet)
 
 
+def test_the_names_are_those_that_the_libraries_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "timm")
+    assert sorted(timm_names() or []) == sorted(timm.list_models())
+    assert sorted(torchvision_names()) == sorted(models.list_models(module=models))
+
+
+def test_a_network_that_the_caller_registered_with_timm_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timm, "list_models", lambda: ["own_network"])
+    assert locate("own_network") == ("timm", "own_network")
+
+
 @pytest.mark.parametrize(
     ("backbone", "message"),
     [
-        ("resnet81", "no 'resnet81' among .*did you mean .*resnet18"),
+        ("resnet81", "no 'resnet81' among .*there are resnet10, resnet18"),
         ("torchvision/resnet10", "no 'resnet10' among torchvision's networks; did you mean .*resnet101"),
         ("timm/resnet18.a1_in1k", "no 'resnet18.a1_in1k' among timm's networks"),
         ("hub/resnet18", "neither torchvision/ nor timm/"),

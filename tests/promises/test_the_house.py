@@ -31,6 +31,7 @@ LAYERS = {
         "estimate",
         "compare",
         "commands",
+        "catalogue",
         "cli",
         "demo",
         "__main__",
@@ -49,6 +50,7 @@ TORCH_FREE = (
     "recipes",
     "plan",
     "beforehand",
+    "catalogue",
     "compare",
     "cli",
     "report",
@@ -56,8 +58,10 @@ TORCH_FREE = (
     "images.sources",
     "images.decode",
     "images.inspect",
+    "images.opened",
     "images.pack",
     "images.bundled",
+    "nets.names",
 )
 
 
