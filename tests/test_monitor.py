@@ -1,6 +1,7 @@
 """The measures at their closed forms and reference values, and when the verdict falls."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from stopgrad.config import Run
 from stopgrad.methods import Output
-from stopgrad.monitor import Monitor, alignment, effective_rank, output_std, uniformity, unrelated
+from stopgrad.monitor import Monitor, alignment, effective_rank, output_std, told_apart, uniformity
 from stopgrad.monitor.verdict import LOOKS
 from tests.toys import toy_run
 
@@ -138,26 +139,60 @@ def at(loss: float, chance: float, accuracy: float | None = None) -> Output:
     return Output(torch.tensor(loss), accuracy=None if accuracy is None else torch.tensor(accuracy), chance=chance)
 
 
-@pytest.mark.parametrize(("noise", "state"), [(0.3, "healthy"), (3.0, "unlearned")], ids=["views agree", "views are strangers"])
-def test_at_the_end_it_is_asked_whether_anything_was_learned(toy: Run, noise: float, state: str) -> None:
-    monitor = Monitor(toy)
-    for step in range(10, 60, 10):
-        image = normal(64, 32, step)
-        views = (image + noise * normal(64, 32, step + 1), image + noise * normal(64, 32, step + 2))
-        measured = monitor.look(step, Output(torch.tensor(-0.1), views))
-    assert monitor.verdict.state == "healthy"  # every run begins with strangers
-    monitor.conclude(50, measured)
+def views(noise: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two views each of 64 images: what the image gives, and noise so many times as large."""
+    image = normal(64, 32, seed)
+    return image + noise * normal(64, 32, seed + 1), image + noise * normal(64, 32, seed + 2)
+
+
+def train(run: Run, start: float, end: float, last: int = 100) -> Monitor:
+    """Return a monitor that saw a schedule whose views began with the noise ``start`` and ended with ``end``."""
+    monitor = Monitor(run)
+    for step in (*range(1, LOOKS + 1), *range(10, last + 1, 10)):
+        z = views(start if step <= LOOKS else end, step)
+        monitor.look(step, Output(torch.tensor(-0.1), z, z))
+    assert monitor.verdict.state == "healthy"  # whatever it has learned so far
+    monitor.conclude(last)
+    return monitor
+
+
+@pytest.mark.parametrize("name", ["simsiam", "byol", "moco", "simclr", "swav", "em"])
+@pytest.mark.parametrize(
+    ("start", "end", "state"),
+    [(3.0, 1.0, "healthy"), (3.0, 3.0, "unlearned"), (2.0, 2.0, "unlearned"), (0.3, 0.3, "healthy")],
+    ids=["better", "as strangers all along", "no better than at the start", "told apart from the start"],
+)
+def test_at_the_end_it_is_asked_whether_anything_was_learned(name: str, start: float, end: float, state: str) -> None:
+    monitor = train(toy_run(name), start, end)
     assert monitor.verdict.state == state
-    assert (
-        "has not learned: after 50 steps two views of an image are at a squared distance of 1.74, those of different images of 2.00"
-        in monitor.verdict.text
-    ) == (state == "unlearned")
+    said = r"has not learned: after 100 steps a view is nearer to .* in \d\d% of cases, at the start in \d\d% \(chance is 50%\)"
+    assert (re.match(said, monitor.verdict.text) is not None) == (state == "unlearned")
+
+
+def test_what_brings_images_of_a_class_together_by_intent_is_not_asked() -> None:
+    assert train(toy_run("supcon"), 1.0, 3.0).verdict.state == "healthy"
+
+
+def test_a_run_too_short_to_compare_is_not_judged(toy: Run) -> None:
+    monitor = Monitor(toy)
+    for step in (1, 2, 3):
+        monitor.look(step, Output(torch.tensor(-0.1), views(3.0, step)))
+    monitor.conclude(3)
+    assert monitor.verdict.state == "healthy"
+
+
+def test_the_start_goes_through_a_checkpoint(toy: Run) -> None:
+    first, second = Monitor(toy), Monitor(toy)
+    for step in range(1, LOOKS + 1):
+        first.look(step, Output(torch.tensor(-0.1), views(3.0, step)))
+    second.load(first.state())
+    second.look(10, Output(torch.tensor(-0.1), views(3.0, 10)))
+    second.conclude(10)
+    assert second.verdict.state == "unlearned"
 
 
 def test_what_invites_a_collapse_is_named_where_nothing_was_learned(toy: Run) -> None:
-    monitor = Monitor(replace(toy, method=replace(toy.method, stop_gradient=False)))  # type: ignore[call-arg]
-    measured = monitor.look(10, Output(torch.tensor(-0.1), (normal(64, 32, 1), normal(64, 32, 2))))
-    monitor.conclude(10, measured)
+    monitor = train(replace(toy, method=replace(toy.method, stop_gradient=False)), 3.0, 3.0)  # type: ignore[call-arg]
     assert monitor.verdict.state == "unlearned"
     assert "Why: " in monitor.verdict.text
     assert "stop_gradient" in monitor.verdict.text
@@ -166,17 +201,21 @@ def test_what_invites_a_collapse_is_named_where_nothing_was_learned(toy: Run) ->
 
 def test_a_collapse_is_not_called_unlearned(toy: Run) -> None:
     monitor = Monitor(toy)
-    for step in range(10, 10 * LOOKS + 10, 10):
-        measured = monitor.look(step, output(1e-3))
-    monitor.conclude(step, measured)
+    for step in (*range(1, LOOKS + 1), *range(10, 10 * LOOKS + 10, 10)):
+        monitor.look(step, output(1e-3))
+    monitor.conclude(step)
     assert monitor.verdict.state == "collapsed"
 
 
-def test_unrelated_is_the_distance_over_pairs_of_different_images() -> None:
+def test_told_apart_is_its_definition() -> None:
     a, b = normal(7, 5), normal(7, 5, 1) + 1
-    x, y = a / a.norm(dim=1, keepdim=True), b / b.norm(dim=1, keepdim=True)
-    pairs = [float((x[i] - y[j]).square().sum()) for i in range(7) for j in range(7) if i != j]
-    assert float(unrelated(a, b)) == pytest.approx(sum(pairs) / len(pairs), rel=1e-5)
+    b[3] = b[4]  # a tie
+    x, y = (t / t.norm(dim=1, keepdim=True) for t in (a, b))
+    nearer = [(float((x[i] - y[j]).norm()), float((x[i] - y[i]).norm())) for i in range(7) for j in range(7) if i != j]
+    share = sum(1.0 if other > own + 1e-6 else 0.5 if abs(other - own) <= 1e-6 else 0.0 for other, own in nearer) / len(nearer)
+    assert float(told_apart(a, b)) == pytest.approx(share, abs=1e-6)
+    assert float(told_apart(a, a)) == 1
+    assert float(told_apart(torch.ones(4, 3), torch.ones(4, 3))) == 0.5
 
 
 STUCK_RUNS = [("swav", math.log(3000), "method.epsilon=0.03"), ("simclr", math.log(2 * 256 - 1), "optim.lr=0.025")]

@@ -92,8 +92,8 @@ def reading(row: Row) -> str:
     least = max(map(least_difference, records))
     return (
         f"Top-1, per cent, last epoch, mean ± standard deviation over seeds, on {records[0]['test_images']:,} test images: between two runs, "
-        f"less than about {least:.1f} points may be chance of these images. knn: {neighbours} neighbours, T 0.1. lbfgs: a linear classifier on frozen "
-        "features, its l2 chosen on held-out training images."
+        f"less than about {least:.1f} points may be chance of these images. knn: {neighbours} neighbours, T 0.1. lbfgs: a linear classifier on "
+        "frozen features, its l2 chosen on held-out training images."
     )
 
 

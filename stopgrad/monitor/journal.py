@@ -13,7 +13,7 @@ from stopgrad.distributed import everyones, gather, size, sums
 from stopgrad.errors import UserError
 from stopgrad.loader import Batch, Order, Supply
 from stopgrad.methods import Output
-from stopgrad.monitor.verdict import LOOK_EVERY, Monitor
+from stopgrad.monitor.verdict import LOOK_EVERY, LOOKS, Monitor
 from stopgrad.runs import RunDirectory, append_line, read_lines
 
 Record = dict[str, Any]
@@ -77,13 +77,13 @@ class Journal:
     def _look(self, step: int, lr: float, output: Output, backbone: nn.Module) -> None:
         closely = step % self.close_every == 0 or step == self.steps
         due = step % self.run.train.log_every == 0 or closely
-        if not due and step % LOOK_EVERY:
+        if not due and step % LOOK_EVERY and step > LOOKS:  # the first few show where the run began
             return
         output = _joined(output)
         before = self.monitor.verdict.state
         measured = self.monitor.look(step, output)
         if step == self.steps:
-            self.monitor.conclude(step, measured)
+            self.monitor.conclude(step)
         if self.monitor.verdict.state != before:
             self.directory.update_status(verdict=asdict(self.monitor.verdict))
             self.listeners.line(self.monitor.verdict.text or f"step {step}: the outputs differ again, no longer collapsed")

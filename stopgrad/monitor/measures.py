@@ -28,11 +28,16 @@ def alignment(a: Tensor, b: Tensor) -> Tensor:
     return (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(dim=1).mean()
 
 
-def unrelated(a: Tensor, b: Tensor) -> Tensor:
-    """Mean squared distance of the unit vectors of a (N, d) and b (N, d) over pairs of different images: alignment, where nothing is learned."""
-    a, b = F.normalize(a.float(), dim=1), F.normalize(b.float(), dim=1)
-    n = a.shape[0]
-    return 2 - 2 * (a.sum(dim=0) @ b.sum(dim=0) - (a * b).sum()) / (n * (n - 1))
+def told_apart(a: Tensor, b: Tensor) -> Tensor:
+    """Share of pairs in which an image's own other view is the nearer one: to a view in a (N, d), its own in b (N, d) and another image's.
+
+    0.5 at chance, 1 when every image is recognised; a tie counts half. Where all of a or of b share an offset it does not matter.
+    """
+    similarity = F.normalize(a.float(), dim=1) @ F.normalize(b.float(), dim=1).T
+    own = similarity.diagonal()[:, None]
+    n = similarity.shape[0]
+    nearer = (own > similarity).sum() + 0.5 * ((own == similarity).sum() - n)  # less its own with itself
+    return nearer / (n * (n - 1))
 
 
 def uniformity(z: Tensor) -> Tensor:

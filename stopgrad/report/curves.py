@@ -85,6 +85,14 @@ def _charts(runs: Sequence[RunFiles]) -> Iterable[Chart]:
         references=(Reference(0, "0: views agree"), *([Reference(2, "2: views are unrelated", bound=False)] if far else [])),
     )
     yield Chart(
+        key="told_apart",
+        title="Views told apart",
+        note="How often a view is nearer to the other view of its image than to another image's.",
+        series=_series(runs, "told_apart"),
+        references=(Reference(0.5, "50%: chance"), Reference(1, "100%: always", bound=False)),
+        percent=True,
+    )
+    yield Chart(
         key="uniformity",
         title="Uniformity",
         note="How evenly the unit outputs cover the sphere; lower is more even. −4 is an average: the outputs of one batch can lie below it.",

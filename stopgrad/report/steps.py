@@ -1,7 +1,7 @@
 """What to do next with a run: what ``onward`` proposes, how an unfinished or failed one goes on, and the same in Python."""
 
+import re
 import shlex
-from itertools import pairwise
 from pathlib import PurePath
 
 from stopgrad import onward
@@ -45,12 +45,32 @@ def _resumed(run: RunFiles) -> NextStep:
 
 
 def _anew(run: RunFiles) -> NextStep:
-    words, elsewhere = _typed(run) or [], f"{run.directory}-again"
-    purpose = "Train again into another folder, with what the verdict says to try added"
+    words, elsewhere, tried = _typed(run) or [], f"{run.directory}-again", _tried(run)
+    purpose = "Train again into another folder" + (", with the first of what the verdict says to try" if tried else "")
     if ["stopgrad", "pretrain"] not in (words[:2], words[4:6]):  # typed, or behind torchrun; what else trained it need not take --out
         return NextStep("pretrain", f"stopgrad.pretrain(…, {elsewhere!r}, …)", f"{purpose}, in Python")
-    kept = [word for before, word in pairwise(["", *words]) if "--out" not in (before, word) and not word.startswith("--out=")]
+    kept = _without(words, "--out")
+    if tried:
+        kept = [*_without(kept, tried[0], tried[1].partition("=")[0] if tried[0] == "--set" else ""), *tried]
     return NextStep("pretrain", shlex.join([*kept, "--out", elsewhere]), purpose)
+
+
+def _tried(run: RunFiles) -> tuple[str, str] | None:
+    """Return the option, and its value, that the verdict names first."""
+    named = re.search(r"(--set|--epochs) ([\w.]+=[\w.,-]*\w|\d+)", run.status.text if run.status is not None else "")
+    return (named[1], named[2]) if named else None
+
+
+def _without(words: list[str], option: str, path: str = "") -> list[str]:
+    """Return ``words`` without ``option`` and its value; of ``--set``, the one of ``path``."""
+    kept = [*words]
+    for i in range(len(words) - 1, 0, -1):
+        name, equals, value = words[i].partition("=")
+        if name == option and equals and value.startswith(path):
+            del kept[i]
+        elif words[i] == option and words[i + 1 :] and words[i + 1].startswith(f"{path}=" if path else ""):
+            del kept[i : i + 2]
+    return kept
 
 
 def _typed(run: RunFiles) -> list[str] | None:

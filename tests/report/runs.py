@@ -52,6 +52,7 @@ def make_metrics(steps: int, per_epoch: int, *, collapsed: bool = False, every: 
             "loss": -0.999 if collapsed and step > 30 else -0.9 + 0.6 * math.exp(-6 * t) + 0.015 * rng.standard_normal(),
             "lr": 0.015 * (1 + math.cos(math.pi * t)),
             "std": spread,
+            "told_apart": 0.5 if collapsed else 0.99 - 0.3 * math.exp(-6 * t) - 0.01 * rng.random(),
             "alignment": 2e-3 if collapsed else 0.25 + 1.2 * math.exp(-6 * t) + 0.02 * rng.random(),
             "gap": 0.2,
             "images_per_second": 1800 + 60 * rng.standard_normal(),

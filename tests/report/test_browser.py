@@ -95,7 +95,7 @@ def test_the_page_answers_the_pointer(healthy: Path, tmp_path: Path) -> None:
     record = next(r for r in map(json.loads, (healthy / "metrics.jsonl").read_text().splitlines()) if r["step"] == 100)
     assert seen["hovered"][0] == f"{record['loss']:.4g}".replace("-", "−")
     assert seen["hovered"][-1] == "step 100"
-    assert seen["hovered"][5] == f"{100 * record['knn']:.1f} %"
+    assert seen["hovered"][6] == f"{100 * record['knn']:.1f} %"
     assert seen["rest"][:-1] == re.findall(r"<output[^>]*>([^<]*)</output>", html)
     names, labels, _ = clusters(300)
     assert seen["name"][1] == labels[names.index(seen["name"][0])]

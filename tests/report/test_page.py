@@ -132,7 +132,7 @@ def test_a_collapse_is_marked_in_every_chart(healthy: Path) -> None:
     write_lines(healthy / "metrics.jsonl", make_metrics(400, 20, collapsed=True))
     change(healthy / "status.json", verdict={"state": "collapsed", "text": "", "since_step": 40})
     found = page(healthy)
-    assert sum(a.get("class") == "mark s0" for _, a in found.tags) == len(found.data["charts"]) == 9
+    assert sum(a.get("class") == "mark s0" for _, a in found.tags) == len(found.data["charts"]) == 10
 
 
 def test_neighbours_and_their_marks_are_recomputed(healthy: Path) -> None:

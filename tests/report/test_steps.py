@@ -71,6 +71,24 @@ def test_a_run_that_failed_is_begun_again_elsewhere(healthy: Path, verdict: str)
 
 
 @pytest.mark.parametrize(
+    ("text", "tail"),
+    [
+        (
+            "collapsed. Why: it is off (SimSiam Fig. 2). Try: --set method.stop_gradient=true",
+            "--set optim.lr=0.1 --epochs 20 --set method.stop_gradient=true",
+        ),
+        ("collapsed. Try: a lower rate (--set optim.lr=0.025), larger crops", "--set method.stop_gradient=false --epochs 20 --set optim.lr=0.025"),
+        ("has not learned. Next: train longer (--epochs 80), on more", "--set method.stop_gradient=false --set optim.lr=0.1 --epochs 80"),
+    ],
+)
+def test_what_the_verdict_says_to_try_is_in_the_command(healthy: Path, text: str, tail: str) -> None:
+    change(healthy / "status.json", verdict={"state": "collapsed", "text": text, "since_step": 40})
+    typed = ["/x/stopgrad", "pretrain", "x", "--set", "method.stop_gradient=false", "--set=optim.lr=0.1", "--out", "a", "--epochs", "20"]
+    change(healthy / "environment.json", command=typed)
+    assert proposed(page(healthy))[0].replace("--set=", "--set ") == f"stopgrad pretrain x {tail} --out {healthy}-again"
+
+
+@pytest.mark.parametrize(
     ("words", "processes", "again"),
     [
         (["/x/stopgrad/__main__.py", "pretrain", "x", "--out=a"], 8, "torchrun --nproc-per-node 8 -m stopgrad pretrain x --out {}-again"),
