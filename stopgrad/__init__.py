@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stopgrad.api import embed, evaluate, load_backbone, pretrain, write_report
     from stopgrad.errors import UserError
+    from stopgrad.monitor import Listeners
 
 __version__ = "0.1.0"
 
 _HOMES = {
     **dict.fromkeys(("embed", "evaluate", "load_backbone", "pretrain", "write_report"), "stopgrad.api"),
     "UserError": "stopgrad.errors",
+    "Listeners": "stopgrad.monitor",
 }
 
-__all__ = ["UserError", "__version__", "embed", "evaluate", "load_backbone", "pretrain", "write_report"]
+__all__ = ["Listeners", "UserError", "__version__", "embed", "evaluate", "load_backbone", "pretrain", "write_report"]
 
 
 def __getattr__(name: str) -> Any:

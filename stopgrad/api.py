@@ -2,6 +2,7 @@
 
 import copy
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from stopgrad.monitor import Listeners, Verdict
 from stopgrad.nets.backbones import Backbone, wrap
 from stopgrad.nets.files import digest, load, save
 from stopgrad.plan import Plan, as_texts, doubts, plan, recipe_name
+from stopgrad.progress import Progress
 from stopgrad.protocols.features import PART
 from stopgrad.protocols.judge import Settings
 from stopgrad.protocols.knn import Knn
@@ -72,6 +74,7 @@ def pretrain(
     ``settings`` are overrides by path, such as ``{"train.epochs": 50, "net.backbone": "resnet34"}``; ``backbone`` is a module of your own
     (N, C, H, W) to (N, features), instead of a named one. Labels, where ``images`` has them, train the methods supervised and supcon, and
     let the monitor and ``evaluate`` judge the others, on a tenth held out where there is no test part; ``labels="none"`` drops them.
+    It says on stderr how it goes, as the command does, or to ``listeners``: ``stopgrad.Listeners()`` is silent.
     Raises UserError for what you can mend, Diverged when the loss is not finite.
     """
     own = {} if backbone is None else {"net.backbone": f"module:{type(backbone).__name__}"}
@@ -79,7 +82,13 @@ def pretrain(
     check(name, overrides, out=Path(out))
     splits = open_images(_spec(images), cast(LabelRule, overrides["data.labels"]))
     planned = plan(splits, splits.train.name, name, Path(out), overrides, has_gpu)
-    return carry_out(planned, splits, device, listeners or Listeners(), backbone)
+    if listeners is not None:
+        return carry_out(planned, splits, device, listeners, backbone)
+    progress = Progress(sys.stderr)
+    try:
+        return carry_out(planned, splits, device, Listeners(progress.line, progress.record, progress.step), backbone)
+    finally:
+        progress.close()
 
 
 def carry_out(planned: Plan, splits: Splits, device_name: str, listeners: Listeners, module: nn.Module | None = None) -> Outcome:

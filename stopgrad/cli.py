@@ -41,7 +41,7 @@ class _Parser(argparse.ArgumentParser):
         known += [str(choice) for action in self._actions for choice in action.choices or ()]
         doubtful = re.findall(r"'([^']+)'", message)[:1] or re.findall(r"(--[\w-]+)", message)[:1]
         close = get_close_matches(doubtful[0], known, n=1) if doubtful else []
-        hint = f"; did you mean {close[0]}?" if close and close[0] not in doubtful else ""
+        hint = f"; did you mean {close[0]}?" if close and close[0] not in doubtful and "--set" not in message else ""
         print(f"{self.prog}: {message}{hint} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(2)
 
@@ -52,7 +52,9 @@ class _Verb(_Parser):
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         found, rest = super().parse_known_args(args, namespace)
         if rest:
-            self.error(f"unrecognized arguments: {' '.join(rest)}")
+            path = rest[0].removeprefix("--")
+            hint = f"; a setting is given by --set {path}{'' if '=' in path else '=VALUE'}" if "." in path and rest[0] != path else ""
+            self.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
         return found, rest
 
 
@@ -245,10 +247,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who read the output has left, as head does: nothing more is said, and nothing when Python closes it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except KeyboardInterrupt:
-        print("stopgrad: interrupted", file=sys.stderr)
-        return 130
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

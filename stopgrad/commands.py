@@ -15,7 +15,7 @@ from stopgrad.beforehand import check, overrides_of, packing, refuse_head, refus
 from stopgrad.catalogue import methods, recipes, show
 from stopgrad.config import Data
 from stopgrad.errors import UserError
-from stopgrad.images.bad import listed, needed_share, too_many
+from stopgrad.images.bad import listed, needed_share, refuse_few, too_many
 from stopgrad.onward import EXPORTS, next_lines
 from stopgrad.plan import Plan, choose, labelled, plan, recipe_name
 from stopgrad.progress import Progress, duration
@@ -47,7 +47,8 @@ def train(planned: Plan, splits: "Splits", device: str, tensorboard: bool) -> in
     if planned.finished and not world().first:
         return DONE
     if planned.finished:
-        print(f"{out}: finished ({planned.run.train.epochs} epochs); nothing to do")
+        said = planned.directory.status().get("verdict", {}).get("text", "")
+        print(f"{out}: finished ({planned.run.train.epochs} epochs); nothing to do" + (f". It {said}" if said else ""))
         print("\n".join(next_lines(out)))
         return DONE
     from stopgrad.api import carry_out
@@ -118,6 +119,7 @@ def inspect_images(asked: Namespace) -> int:
     found = inspect(splits)
     print("\n".join(describe(found, splits.train.skipped)))
     chosen = choose(found, asked.images, _has_gpu, IMAGES[recipe])
+    refuse_few(chosen.run.train.batch, found.images)
     wish = f" --method {asked.method}" if asked.method else ""
     print(f"\nstopgrad pretrain{wish} would choose:")
     for reason in chosen.reasons.values():

@@ -152,7 +152,7 @@ def choose(
 ) -> Chosen:
     """Return what the method's images recipe makes of ``found`` on this machine. Raises UserError when there is nothing to train on."""
     if not found.images:
-        raise UserError(f"{source}: no usable image; set aside: {listed(found.bad)}")
+        raise UserError(f"{source}: no usable image" + (f"; set aside: {listed(found.bad)}" if found.bad else ""))
     return images(replace(found, source=source), Machine(gpu=has_gpu(), cores=os.cpu_count() or 1), method, epochs, batch)
 
 

@@ -100,7 +100,9 @@ class RunDirectory:
     def read_config(self) -> Run:
         """Return the run's configuration. Raises UserError when there is none."""
         if not self.exists():
-            raise UserError(f"{self.path}: no run here (config.json is missing)")
+            runs = [folder.parent.name for folder in sorted(self.path.glob("*/config.json"))]
+            hint = f"; there are runs in it: {', '.join(runs[:5])}{', …' if runs[5:] else ''}" if runs else ""
+            raise UserError(f"{self.path}: no run here (config.json is missing){hint}")
         try:
             return from_json(json.loads(self.config.read_text()))
         except ValueError as error:

@@ -68,6 +68,7 @@ def test_every_command_has_help_with_an_example(verb: str, capsys: pytest.Captur
         (["pretrain", ".", "--device", "gpu"], "none of auto, cpu, cuda, cuda:N"),
         (["pretrain", ".", "--recipe", "byol/images", "--method", "simclr"], "byol/images and --method simclr contradict"),
         (["pretrain", "tests", "--out", "/dev/null/run"], "/dev/null/run: cannot be written (Not a directory)"),
+        (["pretrain", ".", "--optim.lr", "3"], "a setting is given by --set optim.lr=VALUE"),
         (["show", "byol"], "did you mean 'byol/images'"),
         (["pack", ".", "."], "stopgrad: .: exists; choose another place"),
         (["pack", ".", "new", "--set", "data.max_bda=1"], "there are data.max_bad and data.max_pixels, --short-side and --channels"),
@@ -197,6 +198,17 @@ def test_mistakes_are_answered_in_half_a_second(words: list[str], status: int, p
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) < 0.5, times
+
+
+@pytest.mark.parametrize(("sent", "status", "said"), [("SIGTERM", 143, "ended by SIGTERM"), ("SIGINT", 130, "interrupted")])
+def test_a_stop_before_the_training_ends_with_a_word(sent: str, status: int, said: str) -> None:
+    code = (
+        "import os, signal, time, stopgrad.cli, stopgrad.__main__ as m\n"
+        f"stopgrad.cli.main = lambda: (os.kill(os.getpid(), signal.{sent}), time.sleep(9))\n"
+        "raise SystemExit(m.main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (status, f"stopgrad: {said}\n")
 
 
 SMALL = [
