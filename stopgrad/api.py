@@ -17,6 +17,7 @@ from stopgrad.config import Run, differences, from_json, to_json
 from stopgrad.device import has_gpu, pick_device
 from stopgrad.distributed import everyones, together, wait
 from stopgrad.errors import Lost, UserError
+from stopgrad.finite import Diverged
 from stopgrad.heap import keep_heap
 from stopgrad.images.bad import Bad, listed
 from stopgrad.images.holdout import Subset
@@ -29,6 +30,7 @@ from stopgrad.methods import Task, initial_backbone, initialise
 from stopgrad.monitor import Listeners, Verdict
 from stopgrad.nets.backbones import Backbone, wrap
 from stopgrad.nets.files import digest, load, save
+from stopgrad.nets.recompute import blocks
 from stopgrad.plan import Plan, as_texts, doubts, plan, recipe_name
 from stopgrad.progress import Progress
 from stopgrad.protocols.features import PART
@@ -41,7 +43,7 @@ from stopgrad.report.page import write_report as write_page
 from stopgrad.runs import RunDirectory, append_line, backbone_file, read_lines, write_lines
 from stopgrad.settle import computing_with, settle_precision, settle_threads
 from stopgrad.thumbnails import thumbnails
-from stopgrad.train import Diverged, Outcome, local_places
+from stopgrad.train import Outcome, local_places
 from stopgrad.train import pretrain as train_loop
 from stopgrad.world import world
 
@@ -146,7 +148,9 @@ def _train(planned: Plan, splits: Splits, device: torch.device, listeners: Liste
         precision = settle_precision(run, initial, device)
         run = replace(run, data=replace(run.data, residence=residence), train=replace(run.train, precision=precision))
         Order(run.train.seed, len(supply), run.train.batch)  # raises when there are too few images,
-        local_places(run)  # and this when they cannot be shared out
+        local_places(run)  # and this when they cannot be shared out,
+        if run.train.recompute:
+            blocks(initial, run.net.backbone)  # and this when the backbone has none
         for line in doubts(run, supply.short_side):
             listeners.line(f"note: {line}")
         run = replace(run, train=replace(run.train, threads=settle_threads(run, initial, device)))

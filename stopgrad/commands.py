@@ -52,8 +52,8 @@ def train(planned: Plan, splits: "Splits", device: str, tensorboard: bool) -> in
         print("\n".join(next_lines(out)))
         return DONE
     from stopgrad.api import carry_out
+    from stopgrad.finite import Diverged
     from stopgrad.monitor import Listeners
-    from stopgrad.train import Diverged
 
     if not world().first:
         try:

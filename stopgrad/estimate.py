@@ -10,6 +10,7 @@ import torch
 
 from stopgrad.config import Run
 from stopgrad.device import pick_device
+from stopgrad.finite import Finite
 from stopgrad.heap import keep_heap
 from stopgrad.images.pool import Pool
 from stopgrad.loader import Batch
@@ -36,11 +37,11 @@ def estimate(run: Run, images: int) -> list[str]:
     task = Task(max(images, run.train.batch), run.train.batch, 2)
     method = initialise(run, task, backbone).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = Optimizer(method.param_groups(), run.optim)
-    taken = []
+    finite, taken = Finite(run, late=False), []
     with computing_with(settle_threads(run, backbone, device)):
         for step in range(STEPS + 1):
             began = time.perf_counter()
-            float(train_step(run, method, optimizer, batch, step, 0.0).loss)
+            float(train_step(run, method, optimizer, batch, step, 0.0, finite).loss)
             taken.append(time.perf_counter() - began)
     rate = run.train.batch / min(taken[1:])
     total = images // run.train.batch * run.train.batch * run.train.epochs / rate

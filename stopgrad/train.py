@@ -1,6 +1,5 @@
 """The training loop, read top to bottom. It knows four members of a method and nothing of how a backbone is judged."""
 
-import math
 import signal
 import threading
 import time
@@ -19,6 +18,7 @@ from stopgrad.checkpoint import load_checkpoint, save_checkpoint
 from stopgrad.config import Run
 from stopgrad.distributed import average_, everyones, mine, size, sums, wait
 from stopgrad.errors import UserError
+from stopgrad.finite import Finite
 from stopgrad.keys import seed_of
 from stopgrad.loader import Batch, Order, Supply
 from stopgrad.methods import Method, Output, When
@@ -26,15 +26,12 @@ from stopgrad.methods.base import Views
 from stopgrad.monitor import Journal, Listeners, Verdict
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.norm import running_statistics, set_bn
+from stopgrad.nets.recompute import recompute_blocks
 from stopgrad.optim import Optimizer, lr_at, peak_lr
 from stopgrad.runs import RunDirectory
 from stopgrad.views.render import render
 from stopgrad.views.sample import ViewParams, sample, uniforms
 from stopgrad.world import world
-
-
-class Diverged(RuntimeError):
-    """The loss or a gradient is not finite; raised before the optimiser could spread it."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,8 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
     optimizer = Optimizer(method.param_groups(), run.optim)
     journal = Journal(run, order, directory, supply, listeners)
     step = _resume(directory, method, optimizer, journal)
-    if run.train.compile:
-        compile_backbones(method)
+    prepare_backbones(run, method)
+    finite = Finite(run, late=device.type == "cuda")
     milestone = run.train.milestone_every * order.steps_per_epoch
     saved_step, saved_at = step, time.monotonic()
 
@@ -75,17 +72,19 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
             lr = lr_at(run.optim, run.train.batch, step, steps, order.steps_per_epoch)
             with _computing(run, batch.pool.device, step):
                 method.before_step(_when(step, steps, order), partial(_coming, run, supply, order, places, step, steps))
-            output = train_step(run, method, optimizer, batch, step, lr)
+            output = train_step(run, method, optimizer, batch, step, lr, finite)
             method.after_step(_when(step, steps, order))
             step += 1
             journal.after_step(step, lr, output, method.backbone, began)
             is_milestone = milestone > 0 and step % milestone == 0
             if is_milestone or time.monotonic() - saved_at >= run.train.checkpoint_seconds:
+                finite.settle()
                 _save(run, directory, step, method, optimizer, journal, is_milestone)
                 saved_step, saved_at = step, time.monotonic()
             if sums([bool(stop.signal) or _must_stop(run, journal)])[0]:  # all or none
                 break
             began = time.perf_counter()  # of the next step: waiting for its images counts
+        finite.settle()
         if step > saved_step:
             _save(run, directory, step, method, optimizer, journal, milestone > 0 and step % milestone == 0)
 
@@ -94,7 +93,7 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
     return Outcome(state, step, steps, journal.seconds, journal.monitor.verdict)
 
 
-def train_step(run: Run, method: Method, optimizer: Optimizer, batch: Batch, step: int, lr: float) -> Output:
+def train_step(run: Run, method: Method, optimizer: Optimizer, batch: Batch, step: int, lr: float, finite: Finite) -> Output:
     """Make step number ``step`` (from 0): views, forward, backward, average over the processes, check, update.
 
     Returns the last part's output, with the loss of the whole batch.
@@ -108,17 +107,12 @@ def train_step(run: Run, method: Method, optimizer: Optimizer, batch: Batch, ste
         part = output.loss / run.train.accumulate
         part.backward()  # type: ignore[no-untyped-call]
         loss += part.detach()
-    average_([p.grad for p in optimizer.parameters() if p.grad is not None])
-    mean = sums([float(loss)])[0] / size()
-    if not math.isfinite(mean + float(optimizer.gradient_norm())):
-        raise Diverged(
-            f"step {step + 1}: the loss ({mean:g}) or a gradient is not finite; nothing was updated, the last checkpoint is good. "
-            f"Try a lower rate (--set optim.lr={run.optim.lr / 4:g}) or --set train.precision=fp32, in a new --out"
-        )
+    average_([*(p.grad for p in optimizer.parameters() if p.grad is not None), loss])
+    finite.note(step + 1, loss, optimizer.gradient_norm())
     optimizer.step(lr, peak_lr(run.optim, run.train.batch))
     if run.train.bn != "sync":
         average_(running_statistics(method))  # each process saw its own
-    return output._replace(loss=loss.fill_(mean))
+    return output._replace(loss=loss)
 
 
 def _computing(run: Run, device: torch.device, step: int) -> torch.autocast:
@@ -127,11 +121,14 @@ def _computing(run: Run, device: torch.device, step: int) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=run.train.precision == "bf16")
 
 
-def compile_backbones(method: Method) -> None:
-    """Compile every backbone in place, slow copies too: most of the arithmetic, and nothing that changes by step."""
+def prepare_backbones(run: Run, method: Method) -> None:
+    """Let every backbone, slow copies too, compute its blocks twice or be compiled, where the run says so: most of the arithmetic is theirs."""
     for module in method.modules():
         if isinstance(module, Backbone):
-            module.compile()
+            if run.train.recompute:
+                recompute_blocks(module, run.net.backbone)
+            if run.train.compile:
+                module.compile()
 
 
 def _taken(run: Run, method: Method, batch: Batch) -> Iterator[dict[str, Tensor]]:

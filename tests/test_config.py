@@ -65,7 +65,7 @@ def test_wrong_overrides_name_the_field(toy: Run, path: str, text: str, said: st
         (lambda r: r["train"].update(epochs=True), "train.epochs: True is not a whole number"),
         (lambda r: r["method"].update(name="simsiamm"), "no method 'simsiamm'; did you mean 'simsiam'"),
         (lambda r: r.update(schema=99), "written in form 99"),
-        (lambda r: r.update(schema=1), "reads forms 2 and 3; train it again with this version, or use the version that wrote it"),
+        (lambda r: r.update(schema=1), "reads forms 2 to 4; train it again with this version, or use the version that wrote it"),
         (lambda r: r.update(schema=2, train=7), "train: an object with named fields"),
         (lambda r: r.update(views={}), "views: any number of values"),
     ],
@@ -77,11 +77,14 @@ def test_wrong_records_name_the_field(toy: Run, change: object, said: str) -> No
         from_json(record)
 
 
-def test_form_2_did_not_say_how_many_threads(toy: Run) -> None:
-    record = to_json(toy) | {"schema": 2}
-    record["train"].pop("threads")
-    assert from_json(record) == replace(toy, train=replace(toy.train, threads=0))
-    assert "threads" not in record["train"]
+@pytest.mark.parametrize(("form", "unknown"), [(2, ("threads", "recompute")), (3, ("recompute",))])
+def test_what_older_forms_did_not_say_is_as_it_was_then(toy: Run, form: int, unknown: tuple[str, ...]) -> None:
+    record = to_json(toy) | {"schema": form}
+    kept = replace(toy, train=replace(toy.train, threads=0)) if "threads" in unknown else toy
+    for name in unknown:
+        record["train"].pop(name)
+    assert from_json(record) == kept
+    assert not record["train"].keys() & set(unknown)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from stopgrad.config.methods import METHODS
 from stopgrad.config.run import Net, Run
 from stopgrad.errors import UserError
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of the written form; raised when a field changes its meaning."""
 
 
@@ -23,19 +23,22 @@ def from_json(record: dict[str, Any]) -> Run:
     """Return the run that ``to_json`` wrote. Raises UserError for unknown, missing or wrong fields, naming them."""
     record = dict(record)
     schema = record.pop("schema", None)
-    if schema == 2:
-        record, schema = _from_form_2(record), SCHEMA
+    if schema in (2, 3):
+        record, schema = _from_older(record), SCHEMA
     if schema != SCHEMA:
         remedy = "train it again with this version, or use the version that wrote it"
-        raise UserError(f"config: written in form {schema}, this version of stopgrad reads forms 2 and {SCHEMA}; {remedy}")
+        raise UserError(f"config: written in form {schema}, this version of stopgrad reads forms 2 to {SCHEMA}; {remedy}")
     run: Run = _typed(Run, record, "")
     return run
 
 
-def _from_form_2(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record of form 2 in form 3, which added ``train.threads``: until then a run took what torch gave it, as 0 still does."""
+def _from_older(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of form 2 or 3 in form 4. Form 3 added ``train.threads``: until then a run took what torch gave it, as 0 still does.
+
+    Form 4 added ``train.recompute``.
+    """
     train = record.get("train")
-    return record | {"train": {"threads": 0} | train} if isinstance(train, dict) else record
+    return record | {"train": {"threads": 0, "recompute": False} | train} if isinstance(train, dict) else record
 
 
 def net_from_json(record: dict[str, Any]) -> Net:

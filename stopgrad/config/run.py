@@ -133,6 +133,8 @@ class Train:
     """CPU: threads of the arithmetic in each process, which decide how sums round; 0: one or one a core, whichever is faster when the run begins."""
     compile: bool = False
     """torch.compile the backbone."""
+    recompute: bool = False
+    """Compute the backbone's blocks again on the way back instead of keeping what they made: less memory, a third more arithmetic, the same bits."""
     deterministic: bool = False
     """GPU: only deterministic kernels (slower). The CPU path is always deterministic."""
     log_every: int = 10

@@ -27,8 +27,8 @@ from stopgrad.images.tiff import needs_deep, read_tags
 __all__ = ["BadImage", "Header", "decode", "deepen", "header", "quiet_decoders", "reduced_size"]
 
 
-def header(file: Path | bytes) -> Header:
-    """Return what an image's first bytes tell. Raises BadImage for what is no image, or none that is read."""
+def header(file: Path | bytes | IO[bytes]) -> Header:
+    """Return what an image's first bytes tell; a stream is closed. Raises BadImage for what is no image, or none that is read."""
     with _reader(file) as reader:
         return reader.header
 
@@ -66,10 +66,10 @@ class _Reader(Protocol):
 
 
 @contextmanager
-def _reader(file: Path | bytes) -> Iterator[_Reader]:
+def _reader(file: Path | bytes | IO[bytes]) -> Iterator[_Reader]:
     """Open a file and choose its reader by its first bytes."""
     with _decoder_errors():
-        stream: IO[bytes] = io.BytesIO(file) if isinstance(file, bytes) else _open(file)
+        stream: IO[bytes] = io.BytesIO(file) if isinstance(file, bytes) else _open(file) if isinstance(file, Path) else file
     with stream:
         with _decoder_errors():
             reader = _choose(stream)

@@ -7,8 +7,9 @@ import numpy as np
 
 from stopgrad.images.bad import BadImage
 from stopgrad.images.header import Header
-from stopgrad.images.planes import Planes, over_white, turned
+from stopgrad.images.planes import Planes, over_white
 from stopgrad.images.tiff import Tags, has_alpha, is_premultiplied, is_white_zero
+from stopgrad.images.upright import turned
 
 ERRORS = (RuntimeError, ZeroDivisionError)
 """What imagecodecs (its classes derive from RuntimeError) and tifffile raise on broken data, besides what Pillow does."""

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from stopgrad.config import Data
 from stopgrad.images.bad import Bad
 from stopgrad.images.header import Header
-from stopgrad.images.packed import PackedSource
 from stopgrad.images.planes import Planes
-from stopgrad.images.source import ArraySource, Mapped, Names, Source, Splits
+from stopgrad.images.source import FileSource, Mapped, Names, Source, Splits
 from stopgrad.keys import generator
 
 SHARE = 10
@@ -27,9 +26,9 @@ class Subset(Source):
     rows: NDArray[np.int64]
 
     def fingerprint(self) -> str:
-        """Return a hex digest of what the images are; of images in memory or a pack, whose names say little, that of all the pixels goes in."""
+        """Return a hex digest of what the images are; that of all goes in where names say little: of all but single files."""
         own = super().fingerprint()
-        return hashlib.sha256((own + self.base.fingerprint()).encode()).hexdigest() if isinstance(self.base, ArraySource | PackedSource) else own
+        return own if isinstance(self.base, FileSource) else hashlib.sha256((own + self.base.fingerprint()).encode()).hexdigest()
 
     def sizes(self) -> NDArray[np.int64]:
         """Return the bytes of every image's file."""
@@ -46,6 +45,10 @@ class Subset(Source):
     def digest(self, i: int) -> bytes:
         """Return the SHA-256 of image ``i``."""
         return self.base.digest(int(self.rows[i]))
+
+    def in_order(self) -> bool:
+        """Return whether the other source is read quickly only one behind the other."""
+        return self.base.in_order()
 
     def array(self) -> Planes | None:
         """Return the images where they are in memory and of one size."""

@@ -12,6 +12,10 @@ EXTENSIONS = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pbm", ".pgm", ".ppm", ".pnm", ".npy")
 )
 """Endings, in lower case, by which files of a folder are taken for images."""
+SHARDS = (".tar", ".parquet", ".arrow")
+"""Endings of files that hold many images."""
+COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.lz4", ".tar.lzma", ".tar.z")
+"""Endings of archives whose members cannot be read where they lie."""
 
 
 @dataclass
@@ -20,6 +24,10 @@ class Listing:
 
     files: list[tuple[str, int]] = field(default_factory=list)
     """Image files: name relative to the folder, size in bytes; sorted by name."""
+    shards: list[str] = field(default_factory=list)
+    """Names of files that may hold many images; they are counted in ``skipped`` too, by ending."""
+    compressed: list[str] = field(default_factory=list)
+    """The same of compressed archives."""
     aside: list[tuple[str, str]] = field(default_factory=list)
     """Name and reason of what cannot be listed: folders without permission, links that lead nowhere or in a circle, pipes."""
     skipped: Counter[str] = field(default_factory=Counter)
@@ -29,11 +37,14 @@ class Listing:
         """Return the part whose names begin with ``prefix``; what was set aside belongs to it unless it begins with one of ``outside``."""
         files = [file for file in self.files if file[0].startswith(prefix)]
         aside = [bad for bad in self.aside if (bad[0].startswith(prefix) or outside) and not bad[0].startswith(outside)]
-        return Listing(files, aside, self.skipped)
+        return Listing(files, aside=aside, skipped=self.skipped)
 
 
 def list_images(root: Path) -> Listing:
-    """Return the image files below ``root``. Links are followed, but no folder is listed twice. Raises UserError when it cannot be listed."""
+    """Return the image files, and those of many images, below ``root``. Links are followed, but no folder is listed twice.
+
+    Raises UserError when it cannot be listed.
+    """
     return _Walk(root).run()
 
 
@@ -56,6 +67,7 @@ class _Walk:
             else:
                 self._below(link)
         self.listing.files.sort()
+        self.listing.shards.sort()
         self.listing.aside.sort()
         return self.listing
 
@@ -95,6 +107,10 @@ class _Walk:
             return
         if ending not in EXTENSIONS:
             self.listing.skipped[ending or "no ending"] += 1
+            if entry.is_file() and ending in SHARDS:
+                self.listing.shards.append(name)
+            elif name.lower().endswith(COMPRESSED):
+                self.listing.compressed.append(name)
         elif not entry.is_file():
             self._set_aside(name, "not a regular file")
         else:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def open_list(file: Path, rule: LabelRule, name: str) -> Splits:
         raise UserError(f"{name}: split {unknown[0]!r} is none of train, {', '.join(TESTS)}")
     parts = ["train", *(part for part in TESTS if part in split)]
     skipped = {f"split {part}": int((split == part).sum()) for part in parts[2:]}
-    classes = _classes([c for c, s in zip(columns["label"], split, strict=True) if s == "train"]) if "label" in columns else None
+    classes = in_order({c for c, s in zip(columns["label"], split, strict=True) if s == "train"}) if "label" in columns else None
     sources = [_source(file, name if part == "train" else f"{name} ({part})", columns, split == part, classes, skipped) for part in parts[:2]]
     return Splits(sources[0], sources[1] if len(sources) > 1 else None)
 
@@ -43,7 +44,7 @@ def _source(
     return FileSource(
         name=name,
         names=Names(paths),
-        labels=None if classes is None else _labels([columns["label"][i] for i in rows], classes, name),
+        labels=None if classes is None else numbered([columns["label"][i] for i in rows], classes, name),
         classes=classes,
         skipped=skipped,
         root=file.parent,
@@ -58,16 +59,16 @@ def _size(path: Path) -> int:
         return -1
 
 
-def _classes(labels: list[str]) -> tuple[str, ...]:
+def in_order(classes: set[str]) -> tuple[str, ...]:
     """Return the classes in order: by value where all are whole numbers, else by name."""
-    found = set(labels)
-    return tuple(sorted(found, key=int) if all(c.isdecimal() for c in found) else sorted(found))
+    return tuple(sorted(classes, key=int) if all(c.isdecimal() for c in classes) else sorted(classes))
 
 
-def _labels(found: list[str], classes: tuple[str, ...], name: str) -> Labels:
+def numbered(found: Sequence[str], classes: tuple[str, ...], name: str) -> Labels:
+    """Return the place of every label in ``classes``. Raises UserError for one that is not there."""
     index = {c: i for i, c in enumerate(classes)}
     if unknown := sorted(set(found) - index.keys()):
-        raise UserError(f"{name}: label {unknown[0]!r} is not in the training part; mend the list, or go on without labels by --set data.labels=none")
+        raise UserError(f"{name}: label {unknown[0]!r} is not in the training part; mend it, or go on without labels by --set data.labels=none")
     return np.array([index[c] for c in found], dtype=np.int64)
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from stopgrad.images.bad import BadImage
 
@@ -47,31 +46,14 @@ def reduce_planes(planes: Planes, short_side: int | None) -> Planes:
     size = reduced_size(height, width, short_side)
     if size == (height, width):
         return planes
+    from PIL import Image  # here: no answer before the first image should cost its import
+
     flipped = size[::-1]  # Pillow's sizes are (width, height)
     if planes.dtype == np.uint8:
         return np.stack([np.asarray(Image.fromarray(p).resize(flipped, Image.Resampling.BILINEAR)) for p in planes])
     floats = np.stack([np.asarray(Image.fromarray(p.astype(np.float32)).resize(flipped, Image.Resampling.BILINEAR)) for p in planes])
     words: Planes = np.clip(np.rint(floats), 0, 65535).astype(np.uint16)  # only float32 error can leave the range: the filter's weights are positive
     return words
-
-
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""EXIF orientation → what sets the image upright; from 5 on height and width are exchanged."""
-
-
-def turned(planes: Planes, orientation: int) -> Planes:
-    """Return ``planes`` (C, H, W) set upright; orientation 1, and one that EXIF does not know, change nothing."""
-    if orientation not in TURNS:
-        return planes
-    return np.stack([np.asarray(Image.fromarray(np.ascontiguousarray(p)).transpose(TURNS[orientation])) for p in planes])
 
 
 def over_white(planes: Planes, premultiplied: bool = False) -> Planes:

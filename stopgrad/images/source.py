@@ -1,6 +1,8 @@
 """What every source of images offers."""
 
 import hashlib
+import os
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,6 +111,10 @@ class Source(ABC):
     def digest(self, i: int) -> bytes:
         """Return a SHA-256 that two images share when their files are equal byte for byte. Raises BadImage."""
 
+    def in_order(self) -> bool:
+        """Return whether images are read quickly only one behind the other, so that no batch of any images can be put together on the way."""
+        return False
+
     def array(self) -> Planes | None:
         """Return all images as (N, C, H, W), to be read only, where they are in memory and of one size; else None."""
         return None
@@ -130,7 +136,36 @@ class Splits(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class FileSource(Source):
+class Encoded(Source):
+    """Images that are files of an image format, each by itself or within larger files."""
+
+    @abstractmethod
+    def content(self, i: int) -> bytes:
+        """Return the bytes of image ``i``'s file. Raises BadImage."""
+
+    def total(self) -> int:
+        """Return about how many bytes the files of all images have."""
+        return int(np.maximum(self.sizes(), 0).sum())
+
+    def header(self, i: int) -> Header:
+        """Return what the file's first bytes tell."""
+        from stopgrad.images.decode import header  # Pillow: 0.1 s, which no answer before the first image should cost
+
+        return header(self.content(i))
+
+    def read(self, i: int, data: Data) -> Planes:
+        """Return the decoded file."""
+        from stopgrad.images.decode import decode
+
+        return decode(self.content(i), data.channels, data.max_pixels, data.short_side)
+
+    def digest(self, i: int) -> bytes:
+        """Return the SHA-256 of the file."""
+        return hashlib.sha256(self.content(i)).digest()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FileSource(Encoded):
     """Image files below a folder, or named by a list."""
 
     root: Path
@@ -145,9 +180,13 @@ class FileSource(Source):
         """Return the bytes of every file; -1 where there is none."""
         return self.file_sizes
 
+    def content(self, i: int) -> bytes:
+        """Return the file."""
+        return regular(self.path(i))
+
     def header(self, i: int) -> Header:
         """Return what the file's first bytes tell."""
-        from stopgrad.images.decode import header  # Pillow: 0.1 s, which no answer before the first image should cost
+        from stopgrad.images.decode import header
 
         return header(self.path(i))
 
@@ -210,6 +249,16 @@ class ArraySource(Source):
     def array(self) -> Planes | None:
         """Return the one array; None when there is one an image."""
         return self.images if isinstance(self.images, np.ndarray) else None
+
+
+def regular(path: Path) -> bytes:
+    """Return the bytes of a file. Raises BadImage where there is none, or it is none of bytes."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a named pipe would wait for ever
+            raise BadImage("not a regular file")
+        return path.read_bytes()
+    except OSError as error:
+        raise BadImage(error.strerror or str(error)) from error
 
 
 def as_wanted(image: Planes, data: Data) -> Planes:

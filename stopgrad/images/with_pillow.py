@@ -20,7 +20,8 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from stopgrad.images.bad import BadImage
 from stopgrad.images.header import Header
-from stopgrad.images.planes import TURNS, Planes, reduced_size
+from stopgrad.images.planes import Planes, reduced_size
+from stopgrad.images.upright import TURNS
 
 ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, OverflowError, struct.error, Image.DecompressionBombError),

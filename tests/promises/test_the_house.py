@@ -15,7 +15,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = {
     0: ("__init__", "errors", "files", "keys", "heap", "world", "parent", "distributed", "config"),
-    1: ("runs", "optim", "device", "progress", "images", "views", "nets"),
+    1: ("runs", "optim", "device", "finite", "progress", "images", "views", "nets"),
     2: ("loader", "methods", "checkpoint", "onward"),
     3: ("monitor", "protocols", "recipes"),
     4: ("train", "report", "publish"),
