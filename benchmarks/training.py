@@ -1,100 +1,82 @@
-"""Training images a second: ours beside the plain loop of the official code, on the same images, network and batch.
+"""Training images a second: ours beside the peers' loops, on the same images, network and batch.
 
-The peer is the loop of facebookresearch/simsiam (a7bc177) written anew from its published settings: torchvision's ResNet-18 with the CIFAR
-stem, heads 512-512-2048 and 2048-512-2048 with BN, two PIL views by torchvision.transforms, a DataLoader without workers, fp32, torch.optim.SGD.
+ResNet-18 with the CIFAR stem, heads 512-512-2048 and 2048-512-2048 with BN, where the network is nearly all; and the slim ResNet-10 of
+``stopgrad demo``, where making views counts too. Every loop is a process of its own
+(``benchmarks.loops``) and makes a step when it is told to, so that they take turns and nothing of one touches another.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import cycle
+from functools import partial
 
-import numpy as np
 import torch
-import torchvision
-from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from benchmarks.measure import Spread, alternate, ratios, seconds, spread
-from benchmarks.views import CIFAR, pil_view
+from benchmarks.child import Loop
+from benchmarks.images import small_images
+from benchmarks.measure import Case, Row, compare, seconds, spread
+from benchmarks.page import rates, table
+from benchmarks.peers import lacking
 from stopgrad.config import Run
+from stopgrad.config.run import Precision
+from stopgrad.device import pick_precision
+from stopgrad.finite import Finite
+from stopgrad.heap import keep_heap
+from stopgrad.images.planes import Planes
 from stopgrad.images.pool import Pool
 from stopgrad.loader import Batch, Order
 from stopgrad.methods import Method, Task, initialise
 from stopgrad.optim import Optimizer, peak_lr
 from stopgrad.recipes import RECIPES
-from stopgrad.train import compile_backbones, render_views, train_step
+from stopgrad.train import prepare_backbones, render_views, train_step
+
+BASE = "official loop, fp32"
+LOOPS = {
+    BASE: ("official", "fp32"),
+    "lightly in PyTorch Lightning, fp32": ("with_lightly", "fp32"),
+    "lightly in PyTorch Lightning, bf16-mixed": ("with_lightly", "bf16"),
+    "solo-learn re-created, fp32": ("solo_learn", "fp32"),
+    "solo-learn re-created, bf16-mixed": ("solo_learn", "bf16"),
+    "stopgrad, fp32": ("ours", "fp32"),
+    "stopgrad, bf16": ("ours", "bf16"),
+}
+"""Module and precision of every case. The official code has no switch for another precision."""
+NOTE = (
+    "Same images, views, network and batch for all, every loop in a process of its own, no loader workers. official loop: facebookresearch/simsiam "
+    "(a7bc177), re-created. lightly: its heads, loss, transform and data set in a Trainer with `precision` 32-true or bf16-mixed. solo-learn: its "
+    "package asks for torchvision 0.10.1 and cannot be installed; re-created from its published CIFAR settings (channels last, online classifier, "
+    "its own crops and blur)."
+)
+PEERS = {"with_lightly": "lightly", "solo_learn": "solo-learn"}
+STAGES = {
+    "render": "both views",
+    "forward": "",
+    "backward": "",
+    "check": "gradient norm, finite or not",
+    "optimiser": "",
+    "rest": "order, keys, bookkeeping",
+}
 
 
-class _TwoViews(torch.utils.data.Dataset[list[Tensor]]):
-    def __init__(self, images: np.ndarray) -> None:
-        self.images = [Image.fromarray(image.transpose(1, 2, 0)) for image in images]
-        self.view = pil_view(CIFAR)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, i: int) -> list[Tensor]:
-        return [self.view(self.images[i]), self.view(self.images[i])]
-
-
-class _Peer(nn.Module):
-    """The official model for a ResNet-18: encoder with a three-layer projector as its ``fc``, and the predictor."""
-
-    def __init__(self, dim: int = 2048, pred_dim: int = 512) -> None:
-        super().__init__()
-        self.encoder = torchvision.models.resnet18(num_classes=dim, zero_init_residual=True)
-        self.encoder.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
-        self.encoder.maxpool = nn.Identity()
-        hidden = self.encoder.fc.weight.shape[1]
-        layers: list[nn.Module] = []
-        for _ in range(2):
-            layers += [nn.Linear(hidden, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)]
-        self.encoder.fc = nn.Sequential(*layers, self.encoder.fc, nn.BatchNorm1d(dim, affine=False))
-        self.predictor = nn.Sequential(
-            nn.Linear(dim, pred_dim, bias=False), nn.BatchNorm1d(pred_dim), nn.ReLU(inplace=True), nn.Linear(pred_dim, dim)
-        )
-
-    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
-        z1, z2 = self.encoder(x1), self.encoder(x2)
-        similarity = nn.CosineSimilarity(dim=1)
-        loss: Tensor = -(similarity(self.predictor(z1), z2.detach()).mean() + similarity(self.predictor(z2), z1.detach()).mean()) * 0.5
-        return loss
-
-
-def peer_step(images: np.ndarray, batch: int, device: torch.device) -> Callable[[], object]:
-    """Return a function that makes one step of the official loop."""
-    torch.manual_seed(0)
-    model = _Peer().to(device).train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.03 * batch / 256, momentum=0.9, weight_decay=5e-4)
-    loader = torch.utils.data.DataLoader(_TwoViews(images), batch_size=batch, shuffle=True, drop_last=True, num_workers=0)
-    batches: Iterator[list[Tensor]] = (b for _ in cycle([0]) for b in loader)
-
-    def step() -> float:
-        x1, x2 = next(batches)
-        loss = model(x1.to(device), x2.to(device))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return float(loss.detach())
-
-    return step
+def as_peers() -> Run:
+    """Return the recipe for CIFAR with the three-layer head of the official code, which the peers' loops have."""
+    base = RECIPES["simsiam/cifar10"]()
+    method = replace(base.method, projector=(512, 512, 2048))  # type: ignore[call-arg]  # SimSiam has one
+    return replace(base, net=replace(base.net, zero_init_residual=True), method=method)
 
 
 class Ours:
     """Our loop on the same network, and its stages one by one."""
 
-    def __init__(self, images: np.ndarray, batch: int, precision: str, device: torch.device, compiled: bool = False) -> None:
-        base = RECIPES["simsiam/cifar10"]()
-        self.run: Run = replace(
-            base,
-            net=replace(base.net, zero_init_residual=True),
-            method=replace(base.method, projector=(512, 512, 2048)),  # type: ignore[call-arg]  # SimSiam has one
-            train=replace(base.train, batch=batch, precision=precision),  # type: ignore[arg-type]
-        )
+    def __init__(
+        self, images: Sequence[Planes], batch: int, precision: Precision, device: torch.device, compiled: bool = False, setting: str = "cifar"
+    ) -> None:
+        base = as_peers() if setting == "cifar" else RECIPES["demo"]()
+        self.run: Run = replace(base, train=replace(base.train, batch=batch, precision=precision, compile=compiled))
         self.pool = Pool.from_arrays(list(images)).to(device)
         self.method: Method = initialise(self.run, Task(len(images), batch)).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        if compiled:
-            compile_backbones(self.method)
+        prepare_backbones(self.run, self.method)
+        self.finite = Finite(self.run, late=device.type == "cuda")
         self.optimizer = Optimizer(self.method.param_groups(), self.run.optim)
         self.order = Order(0, len(images), batch)
         self.at = 0
@@ -109,7 +91,7 @@ class Ours:
     def step(self) -> float:
         """Make one step and return its loss."""
         rate = peak_lr(self.run.optim, self.run.train.batch)
-        return float(train_step(self.run, self.method, self.optimizer, self.batch(), self.at, rate).loss)
+        return float(train_step(self.run, self.method, self.optimizer, self.batch(), self.at, rate, self.finite).loss)
 
     def stages(self) -> dict[str, float]:
         """Make one step by its parts and return the seconds of each."""
@@ -130,16 +112,7 @@ class Ours:
         return found
 
 
-def compare(images: np.ndarray, batch: int, turns: int, device: torch.device) -> tuple[dict[str, Spread], dict[str, Spread]]:
-    """Return images a second of every case, and ours as multiples of the official loop's."""
-    ours = {p: Ours(images, batch, p, device, compiled=device.type == "cuda") for p in ("fp32", "bf16")}
-    cases = {"official loop, fp32": peer_step(images, batch, device), **{f"stopgrad, {p}": o.step for p, o in ours.items()}}
-    times = alternate(cases, turns, device)
-    rates = {name: spread([batch / t for t in taken]) for name, taken in times.items()}
-    return rates, {name: ratios(times, name, "official loop, fp32") for name in times if name != "official loop, fp32"}
-
-
-def split(images: np.ndarray, batch: int, turns: int, precision: str, device: torch.device) -> dict[str, float]:
+def split(images: Sequence[Planes], batch: int, turns: int, precision: Precision, device: torch.device) -> dict[str, float]:
     """Return the median share of every stage of a step, and of the whole step what no stage explains."""
     ours = Ours(images, batch, precision, device)
     rows: list[dict[str, float]] = []
@@ -148,3 +121,32 @@ def split(images: np.ndarray, batch: int, turns: int, precision: str, device: to
         if turn:
             rows.append({name: s / whole for name, s in stages.items()} | {"rest": 1 - sum(stages.values()) / whole})
     return {name: spread([row[name] for row in rows]).median for name in rows[0]}
+
+
+def measured(setting: str, batch: int, steps: int, turns: int, device: torch.device) -> list[Row]:
+    """Return a row for every loop, each making ``steps`` steps a turn."""
+    loops: dict[str, Loop] = {}
+    for case, (module, precision) in LOOPS.items():
+        if module not in PEERS or not lacking(PEERS[module]):
+            loops[case] = Loop(module, ["--setting", setting, "--batch", str(batch), "--precision", precision], device.type)
+    try:
+        cases = {case: Case(partial(loops[case].seconds, steps), batch * steps) if case in loops else None for case in LOOPS}
+        return compare(cases, BASE, turns)
+    finally:
+        for loop in loops.values():
+            loop.close()
+
+
+def part(device: torch.device, quick: bool, batch: int) -> list[str]:
+    """Measure, and return the lines of this part of the page."""
+    turns, small = (1, batch) if quick else (5, 128)
+    lines = [f"## Training, ResNet-18 with the CIFAR stem, views of 32x32, batch {batch}", "", NOTE, ""]
+    lines += rates(measured("cifar", batch, 1, turns, device), "images/s", "the official loop", digits=1)
+    if not quick:
+        lines += [f"## Training, the demo's slim ResNet-10, views of 16x16 in one channel, batch {small}", ""]
+        lines += rates(measured("demo", small, 8, turns, device), "images/s", "the official loop", digits=1)
+    keep_heap()
+    precision = pick_precision("auto", device)
+    shares = split(small_images(), batch, turns, precision, device)
+    lines += [f"Where a step of ours goes (ResNet-18, {precision}):", ""]
+    return [*lines, *table(("stage", "share of the step", ""), [(name, f"{share:.1%}", STAGES[name]) for name, share in shares.items()])]

@@ -174,7 +174,8 @@ def _repeatable(run: Run) -> None:
     """Ask a GPU for deterministic kernels, where the run does."""
     if run.train.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs it to be deterministic, and reads it once
-    torch.use_deterministic_algorithms(run.train.deterministic)
+    if torch.are_deterministic_algorithms_enabled() != run.train.deterministic:  # setting it imports torch's compiler: seconds
+        torch.use_deterministic_algorithms(run.train.deterministic)
 
 
 def _name_bad(directory: RunDirectory, bad: Sequence[Bad], listeners: Listeners) -> None:

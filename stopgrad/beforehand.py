@@ -30,7 +30,9 @@ FLAGS = {
 """Options that name a field of their own."""
 
 PACKED = ("data.max_bad", "data.max_pixels")
-"""Fields that ``--set`` sets for packing."""
+"""Fields that ``--set`` sets for packing, first that of a pack of files."""
+SHORT_SIDE = 256
+"""Pixels to which a pack reduces shorter sides, where nothing else is asked for."""
 
 SMALL_SET = Found(
     source="",
@@ -103,12 +105,20 @@ def check(recipe: str, overrides: Mapping[str, str], source: str | None = None, 
         locate(backbone)
 
 
-def packing(short_side: int, pairs: Sequence[str]) -> Data:
-    """Return how images are read for a pack, but for the channels. Raises UserError for a field that has nothing to do with it, or a wrong value."""
+def packing(short_side: int | None, channels: int | None, as_files: bool, pairs: Sequence[str]) -> Data:
+    """Return how images are read for a pack, but for the channels; of one ``as_files`` only ``max_bad`` counts.
+
+    Raises UserError for what contradicts ``as_files``, a field that has nothing to do with a pack, or a wrong value.
+    """
     settings = parse_overrides(pairs)
-    if other := [path for path in settings if path not in PACKED]:
-        raise UserError(f"--set {other[0]}: is none of what a pack is made by; there are {' and '.join(PACKED)}, --short-side and --channels")
-    return overridden(RECIPES["demo"](), {"data.short_side": str(short_side)} | settings).data
+    for option, value in (("--short-side", short_side), ("--channels", channels)):
+        if as_files and value is not None:
+            raise UserError(f"{option} {value} and --as-files contradict each other: files are kept as they are; give one of them")
+    if other := [path for path in settings if path not in (PACKED[:1] if as_files else PACKED)]:
+        what = f"a pack of files is made by; there is {PACKED[0]}"
+        what = what if as_files else f"a pack is made by; there are {' and '.join(PACKED)}, --short-side and --channels"
+        raise UserError(f"--set {other[0]}: is none of what {what}")
+    return overridden(RECIPES["demo"](), {"data.short_side": str(short_side or SHORT_SIDE)} | settings).data
 
 
 def refuse_taken(out: Path) -> None:

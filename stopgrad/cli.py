@@ -21,6 +21,7 @@ Pretrain image backbones without labels by the Siamese methods, judge them, and 
   stopgrad demo                      the whole way on bundled images, a few minutes on two cores
   stopgrad inspect PHOTOS            what is there, what is broken, what would be chosen
   stopgrad pack PHOTOS PACK          decode once, into files that every run maps into memory
+  stopgrad bench --data PHOTOS       where a step's time goes on this machine
   stopgrad pretrain PHOTOS --out RUN train on a folder; the same command again resumes
   stopgrad evaluate RUN              kNN and linear accuracy beside raw pixels and random initialisation
   stopgrad report RUN                one HTML page
@@ -90,6 +91,15 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_images(p)
     _add_comparison(p)
+    p = verb("bench", "where a step's time goes on this machine, how near it is to the ceiling, what to choose", "stopgrad bench --data photos")
+    p.add_argument("--data", metavar="IMAGES", default="bundled", help="images whose run is measured (default: %(default)s, with the demo's recipe)")
+    p.add_argument("--labels", choices=("auto", "folders", "none"), default="auto", help="where labels come from (default: %(default)s)")
+    _add_method(p)
+    p.add_argument("--recipe", help="settings to measure (default: chosen for the images)")
+    p.add_argument("--backbone", help="resnet10..152, any torchvision or timm classification network")
+    p.add_argument("--batch", help="images a step")
+    p.add_argument("--set", dest="overrides", metavar="PATH=VALUE", action="append", default=[], help="any setting, see 'stopgrad show RECIPE'")
+    _add_device(p)
     p = verb("report", "one self-contained HTML page from one or more runs", "stopgrad report runs/photos")
     p.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run directories; several are shown side by side")
     p.add_argument("--out", type=Path, help="the page (default: report.html in the first run)")
@@ -116,7 +126,7 @@ def _add_run(p: argparse.ArgumentParser) -> None:
 
 
 def _add_images(p: argparse.ArgumentParser) -> None:
-    p.add_argument("images", metavar="IMAGES", help="folder, list (.csv, .parquet), pack, CIFAR or IDX folder, or 'bundled'")
+    p.add_argument("images", metavar="IMAGES", help="folder, .tar, .parquet or .arrow files, list, pack, CIFAR or IDX, or 'bundled'")
     p.add_argument("--labels", choices=("auto", "folders", "none"), default="auto", help="where labels come from (default: %(default)s)")
 
 
@@ -203,8 +213,9 @@ def _add_comparison(p: argparse.ArgumentParser) -> None:
 
 def _add_packing(p: argparse.ArgumentParser) -> None:
     p.add_argument("out", metavar="OUT", type=Path, help="the folder to write; it must not be there")
-    p.add_argument("--short-side", type=_count, default=256, metavar="N", help="reduce images whose shorter side is longer (default: %(default)s)")
+    p.add_argument("--short-side", type=_count, metavar="N", help="reduce images whose shorter side is longer (default: 256)")
     p.add_argument("--channels", type=_count, metavar="C", help="channels of every image (default: those that most have; 3 for grey among colour)")
+    p.add_argument("--as-files", action="store_true", help="keep every image's file as it is, undecoded, in one large file a part")
     p.add_argument("--set", dest="overrides", metavar="PATH=VALUE", action="append", default=[], help="data.max_bad or data.max_pixels")
 
 

@@ -8,6 +8,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, cast
 
 from stopgrad.accuracies import accuracies
@@ -16,6 +17,7 @@ from stopgrad.catalogue import methods, recipes, show
 from stopgrad.config import Data
 from stopgrad.errors import UserError
 from stopgrad.images.bad import listed, needed_share, refuse_few, too_many
+from stopgrad.images.place import BUNDLED
 from stopgrad.onward import EXPORTS, next_lines
 from stopgrad.plan import Plan, choose, labelled, plan, recipe_name
 from stopgrad.progress import Progress, duration
@@ -136,24 +138,45 @@ def inspect_images(asked: Namespace) -> int:
     return DONE
 
 
+def bench(asked: Namespace) -> int:
+    """``stopgrad bench``."""
+    own = asked.recipe or ("demo" if asked.data == BUNDLED and asked.method is None else None)
+    overrides, recipe = overrides_of(vars(asked), asked.overrides), recipe_name(own, asked.method)
+    check(recipe, overrides, asked.data)
+    splits = _splits(asked.data, overrides["data.labels"])
+    with TemporaryDirectory() as nowhere:
+        planned = plan(splits, asked.data, recipe, Path(nowhere) / "run", overrides, _has_gpu)
+    from stopgrad.bench.measured import measured
+    from stopgrad.device import pick_device
+
+    for line in measured(planned.run, splits.train, pick_device(asked.device)):
+        print(line, flush=True)
+    return DONE
+
+
 def pack(asked: Namespace) -> int:
     """``stopgrad pack``."""
-    data = packing(asked.short_side, asked.overrides)
+    data = packing(asked.short_side, asked.channels, asked.as_files, asked.overrides)
     refuse_missing(asked.images)
     refuse_taken(asked.out)
+    from stopgrad.images.kept import keep
     from stopgrad.images.pack import pack as write
     from stopgrad.images.residence import megabytes
     from stopgrad.images.sources import open_splits
 
     splits, progress = open_splits(asked.images, asked.labels), Progress()
-    manifest, bad = write(splits, asked.out, data, asked.channels, progress.count)
+    if asked.as_files:
+        kept, bad = keep(splits, asked.out, data.max_bad, progress.count)
+        parts, how = [(name, part.images, part.bytes) for name, part in kept.parts.items()], "files as they are"
+    else:
+        manifest, bad = write(splits, asked.out, data, asked.channels, progress.count)
+        parts = [(name, part.images, part.bytes) for name, part in manifest.parts.items()]
+        how = f"{manifest.channels} channel{'s' if manifest.channels > 1 else ''}, shorter side at most {manifest.short_side}"
     progress.close()
     if bad:
         print(f"set aside: {listed(bad)} (all in {asked.out / 'bad_images.jsonl'})")
-    images = ", ".join(f"{part.images:,} to {name} on" for name, part in manifest.parts.items())
-    size = megabytes(sum(part.bytes for part in manifest.parts.values()))
-    channels = f"{manifest.channels} channel{'s' if manifest.channels > 1 else ''}"
-    print(f"{asked.out}: images {images}; {channels}, shorter side at most {manifest.short_side}, {size}")
+    images = ", ".join(f"{count:,} to {name} on" for name, count, _ in parts)
+    print(f"{asked.out}: images {images}; {how}, {megabytes(sum(size for *_, size in parts))}")
     print(f"next: stopgrad pretrain {shlex.quote(str(asked.out))}")
     return DONE
 
@@ -247,6 +270,7 @@ def demo(asked: Namespace) -> int:
 
 
 COMMANDS: dict[str, Callable[[Namespace], int]] = {
+    "bench": bench,
     "compare": compare,
     "demo": demo,
     "embed": embed,

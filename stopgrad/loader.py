@@ -24,7 +24,7 @@ from stopgrad.images.bad import Bad, BadImage, refuse_few, refuse_too_many
 from stopgrad.images.decode import quiet_decoders
 from stopgrad.images.planes import Planes
 from stopgrad.images.pool import Pool, load, mapped
-from stopgrad.images.residence import Kind, decide, free_device, free_ram
+from stopgrad.images.residence import Kind, decide, free_device, free_ram, megabytes
 from stopgrad.images.sources import Source
 from stopgrad.images.survey import survey
 from stopgrad.keys import generator
@@ -184,6 +184,11 @@ def open_supply(
     there = mapped(source, data, headers)
     needed, place = (headers.decoded_bytes(), None) if there is None else (there.buffer.nbytes, there.place)
     residence = decide(needed, data.residence, min(ram), None if None in memory else min(memory), place)
+    if residence.kind == "stream" and source.in_order():
+        raise UserError(
+            f"{source.name}: {megabytes(needed)} of decoded images cannot be streamed from Parquet, where an image by itself costs its whole "
+            f"group of rows; first stopgrad pack {source.name} PACK (--as-files keeps the files as they are), and train on PACK"
+        )
     tell(residence.line)
     usable = headers.usable()
     labels = None if source.labels is None else torch.from_numpy(source.labels)

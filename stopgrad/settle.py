@@ -22,11 +22,11 @@ from stopgrad.images.threads import cores
 from stopgrad.nets.backbones import Backbone
 from stopgrad.world import world
 
-STEPS = 7
+STEPS = 5
 """Measured with each number of threads, in turn."""
 PATIENCE = 2.0
 """Seconds after which three of them must do."""
-LONG = 0.05
+LONG = 0.03
 """Seconds that a measured step takes on all cores, at least: of as many images as that needs, from 4 to the batch."""
 GAIN = 1.15
 """Threads must be so many times as fast as one to be taken: what comes to run beside it does not hurt one."""

@@ -70,7 +70,7 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
         for batch in batches:
             journal.note_bad(batch)
             lr = lr_at(run.optim, run.train.batch, step, steps, order.steps_per_epoch)
-            with _computing(run, batch.pool.device, step):
+            with computing(run, batch.pool.device, step):
                 method.before_step(_when(step, steps, order), partial(_coming, run, supply, order, places, step, steps))
             output = train_step(run, method, optimizer, batch, step, lr, finite)
             method.after_step(_when(step, steps, order))
@@ -100,10 +100,10 @@ def train_step(run: Run, method: Method, optimizer: Optimizer, batch: Batch, ste
     """
     optimizer.zero_grad()
     loss = torch.zeros((), device=batch.pool.device)
-    precisely = _computing(run, batch.pool.device, step)
-    for views, taken in zip(render_views(run, batch, step), _taken(run, method, batch), strict=True):
+    precisely = computing(run, batch.pool.device, step)
+    for views, given in zip(render_views(run, batch, step), taken(run, method, batch), strict=True):
         with precisely:
-            output: Output = method(*views, **taken)
+            output: Output = method(*views, **given)
         part = output.loss / run.train.accumulate
         part.backward()  # type: ignore[no-untyped-call]
         loss += part.detach()
@@ -115,7 +115,7 @@ def train_step(run: Run, method: Method, optimizer: Optimizer, batch: Batch, ste
     return output._replace(loss=loss)
 
 
-def _computing(run: Run, device: torch.device, step: int) -> torch.autocast:
+def computing(run: Run, device: torch.device, step: int) -> torch.autocast:
     """Seed what a step draws by itself (dropout, MoCo's shuffling), a function of the step too, and return the precision it computes in."""
     torch.manual_seed(seed_of("step", run.train.seed, step))
     return torch.autocast(device.type, torch.bfloat16, enabled=run.train.precision == "bf16")
@@ -131,7 +131,7 @@ def prepare_backbones(run: Run, method: Method) -> None:
                 module.compile()
 
 
-def _taken(run: Run, method: Method, batch: Batch) -> Iterator[dict[str, Tensor]]:
+def taken(run: Run, method: Method, batch: Batch) -> Iterator[dict[str, Tensor]]:
     """Return what the method takes beside the views, part by part: labels, or numbers of the images, (n,) int64 each."""
     known = {"labels": batch.labels, "images": batch.numbers}
     given = {name: x.to(batch.pool.device) for name in method.takes if (x := known[name]) is not None}

@@ -16,7 +16,7 @@ from stopgrad.plan import recipe_name
 from stopgrad.recipes import IMAGES, RECIPES, method_of
 from stopgrad.runs import RunDirectory
 
-VERBS = ["demo", "inspect", "pack", "pretrain", "evaluate", "report", "embed", "export", "recipes", "methods", "show"]
+VERBS = ["demo", "inspect", "pack", "bench", "pretrain", "evaluate", "compare", "report", "embed", "export", "recipes", "methods", "show"]
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -189,9 +189,7 @@ def test_help_and_mistakes_import_no_torch(words: list[str], status: int, photos
 
 @pytest.mark.whole
 @mistakes
-def test_mistakes_are_answered_in_half_a_second(
-    words: list[str], status: int, photos: Path, begun: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mistakes_are_answered_in_half_a_second(words: list[str], status: int, photos: Path, begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of processor time, which is what it takes on a machine that has nothing else to do; the quickest of some tries."""
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # numpy's others spin while they start: time of a processor that nothing waits for
     times: list[float] = []
@@ -386,3 +384,15 @@ def test_an_output_that_nobody_reads_is_no_crash() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(timeout=60) == 141
+
+
+@pytest.mark.whole
+def test_training_does_not_import_what_only_compiling_needs(photos: Path, tmp_path: Path) -> None:
+    """torch's compiler costs seconds at every start, and a single setter of torch's imports it."""
+    words = small(photos, tmp_path / "run", "--epochs", "1")
+    code = (
+        f"import sys; from stopgrad.cli import main; status = main({words!r})\n"
+        "assert not {'torch._dynamo', 'torch._inductor', 'torchvision', 'timm'} & sys.modules.keys(); sys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

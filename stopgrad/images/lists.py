@@ -95,8 +95,8 @@ def _read_parquet(file: Path) -> dict[str, list[str]]:
         head = pyarrow.parquet.read_schema(file).names
         _need_path(file, head)
         table = pyarrow.parquet.read_table(file, columns=[c for c in _COLUMNS if c in head])
-    except (OSError, pyarrow.ArrowException) as error:
-        raise UserError(f"{file}: cannot be read as Parquet ({error})") from None
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
+        raise UserError(f"{file}: cannot be read as Parquet ({' '.join(str(error).split())})") from None
     columns = {c: table[c].to_pylist() for c in table.column_names}
     for column, values in columns.items():
         if None in values or "" in values:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 BLOCK = 512
 MOST_SAID = 2**20
 """Bytes that a header may say of a name and the like; more is damage."""
+AHEAD = 8 * BLOCK
+"""Bytes read at once."""
 _SEARCHED = 2**20
 _ZEROS = bytes(BLOCK)
 _REGULAR = (b"0", b"\0", b"7")
@@ -41,16 +43,19 @@ class Member(NamedTuple):
 def members(file: int, length: int) -> Iterator[Member]:
     """Yield the members of the archive open as ``file``, of ``length`` bytes, in their order; archives behind one another are one.
 
-    Raises Damaged where there is no member, and OSError.
+    Raises Damaged where there is no member, or no end, and OSError.
     """
-    place = 0
+    place, ended = 0, length == 0
     always: Mapping[bytes, bytes] = {}
     coming: dict[bytes, bytes] = {}
+    window, begin = b"", 0
     while place < length:
-        found = os.pread(file, 2 * BLOCK, place)
-        head = found[:BLOCK]
+        if not begin <= place <= begin + len(window) - 2 * BLOCK:  # labels and texts are short: the next header has often been read already
+            window, begin = os.pread(file, AHEAD, place), place
+        head, first = window[place - begin : place - begin + BLOCK], place - begin + BLOCK
         if not head.strip(b"\0"):
             place = _behind_zeros(file, place, length)
+            ended = place == length
             continue
         _check(head)
         kind = head[156:157]
@@ -73,14 +78,18 @@ def members(file: int, length: int) -> Iterator[Member]:
         place += _more_heads(file, place, length) if kind == b"S" and head[482] else 0
         name = known.get(b"path") or _name(head)
         missing = max(0, place + size - length)
-        yield Member(name, b"0" if kind in _REGULAR else kind, sparse, place, size, missing, found[BLOCK : BLOCK + min(size, BLOCK)])
+        yield Member(name, b"0" if kind in _REGULAR else kind, sparse, place, size, missing, window[first : first + min(size, BLOCK)])
         place += -(-size // BLOCK) * BLOCK
+        ended = missing > 0  # whoever is told of it is told of the archive's end
+    if not ended:
+        raise Damaged("truncated: without the zeros that end an archive")
 
 
 def _check(head: bytes) -> None:
     if len(head) < BLOCK:
         raise Damaged(f"truncated: it ends after {len(head)} bytes of a header")
-    if _number(head[148:156]) != sum(head) - sum(head[148:156]) + 8 * 32:
+    said = head[148:156].strip(b" \0")
+    if said.strip(b"01234567") or int(said or b"0", 8) != sum(head[:148]) + 8 * 32 + sum(head[156:]):
         raise Damaged("no header of a member")
 
 

@@ -5,12 +5,11 @@ the other, uint16 little-endian), and ``index.parquet``: name (bytes, as the fil
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,21 +17,13 @@ from numpy.typing import NDArray
 from stopgrad.config import Data
 from stopgrad.errors import UserError
 from stopgrad.images.header import Header
+from stopgrad.images.packs import AGAIN, INDEX, MANIFEST, PARTS, PIXELS, from_record, numbers, read_index, read_labels, refuse_damaged
 from stopgrad.images.planes import Planes
-from stopgrad.images.source import Labels, Mapped, Names, Source, Splits, as_wanted, digest_of
+from stopgrad.images.source import Mapped, Names, Source, Splits, as_wanted, digest_of
 
-if TYPE_CHECKING:
-    import pyarrow
-
-FORM = 1
-"""Version of the written form; raised when it changes."""
-MANIFEST, PIXELS, INDEX, BAD = "pack.json", "pixels.bin", "index.parquet", "bad_images.jsonl"
-PARTS = ("train", "test")
-COLUMNS = {"name": "binary", "label": "int64", "offset": "int64", "height": "int64", "width": "int64"}
-"""Of the index, with their types; the labels are null where there are none."""
+PLACES = {"offset": "int64", "height": "int64", "width": "int64"}
+"""Columns of the index, with their types, besides the name and the label."""
 DTYPES: Mapping[str, np.dtype[Any]] = {"uint8": np.dtype("u1"), "uint16": np.dtype("<u2")}
-
-_AGAIN = "pack the images again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,12 +110,7 @@ class PackedSource(Source):
         try:
             return np.asarray(np.memmap(self.folder / PIXELS, self.dtype, mode="c"))
         except OSError as error:
-            raise UserError(f"{self.folder / PIXELS}: cannot be mapped ({error.strerror or error}); {_AGAIN}") from None
-
-
-def holds_pack(folder: Path) -> bool:
-    """Return whether a folder holds a pack, by its files' names."""
-    return (folder / MANIFEST).is_file() and any((folder / PARTS[0] / name).exists() for name in (PIXELS, INDEX))
+            raise UserError(f"{self.folder / PIXELS}: cannot be mapped ({error.strerror or error}); {AGAIN}") from None
 
 
 def open_pack(folder: Path, name: str) -> Splits:
@@ -139,25 +125,18 @@ def open_pack(folder: Path, name: str) -> Splits:
 
 
 def _manifest(file: Path) -> Manifest:
-    try:
-        record = json.loads(file.read_bytes())
-        form = record["form"]
-        if form != FORM:
-            remedy = f"{_AGAIN} with it, or use the version that wrote this"
-            raise UserError(f"{file}: a pack of form {form!r}, this version of stopgrad reads form {FORM}; {remedy}")
-        parts = {part: Part(**said) for part, said in record["parts"].items()}
-        classes = None if record["classes"] is None else tuple(map(str, record["classes"]))
-        manifest = Manifest(**{**record, "parts": parts, "classes": classes})
-    except UserError:
-        raise
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{file}: cannot be read ({type(error).__name__}: {error}); {_AGAIN}") from None
+    manifest = from_record(file, _made)
+    parts = manifest.parts
     numbers = [manifest.channels, manifest.short_side, *(n for part in parts.values() for n in (part.images, part.bytes))]
-    texts = [text for part in parts.values() for text in (part.dtype, part.pixels_sha256, part.index_sha256)]
-    right = all(type(n) is int and n > 0 for n in numbers) and all(type(text) is str for text in texts)
-    if not right or any(part.dtype not in DTYPES for part in parts.values()) or parts.keys() not in ({PARTS[0]}, set(PARTS)):
-        raise UserError(f"{file}: damaged (it names other parts, types or numbers than a pack has); {_AGAIN}")
+    refuse_damaged(file, parts, numbers, [text for part in parts.values() for text in (part.pixels_sha256, part.index_sha256)])
+    if any(part.dtype not in DTYPES for part in parts.values()):
+        raise UserError(f"{file}: damaged (pixels of a type that no pack has); {AGAIN}")
     return manifest
+
+
+def _made(record: dict[str, Any]) -> Manifest:
+    classes = None if record["classes"] is None else tuple(map(str, record["classes"]))
+    return Manifest(**{**record, "parts": {part: Part(**said) for part, said in record["parts"].items()}, "classes": classes})
 
 
 def _source(folder: Path, manifest: Manifest, name: str) -> PackedSource:
@@ -166,18 +145,16 @@ def _source(folder: Path, manifest: Manifest, name: str) -> PackedSource:
     pixels = folder / PIXELS
     size = pixels.stat().st_size if pixels.is_file() else 0
     if size != said.bytes:
-        raise UserError(f"{pixels}: {size} bytes, and {MANIFEST} says {said.bytes}: truncated or replaced; {_AGAIN}")
-    table = _index(folder / INDEX)
-    offsets, heights, widths = (_numbers(table[column]) for column in ("offset", "height", "width"))
-    labels, classes = _labels(table), manifest.classes or ()
+        raise UserError(f"{pixels}: {size} bytes, and {MANIFEST} says {said.bytes}: truncated or replaced; {AGAIN}")
+    table = read_index(folder / INDEX, PLACES)
+    offsets, heights, widths = (numbers(table[column]) for column in PLACES)
     _check(offsets, heights, widths, manifest.channels, size // dtype.itemsize, folder / INDEX)
-    if len(table) != said.images or (labels is not None and not 0 <= labels.min() <= labels.max() < len(classes)):
-        raise UserError(f"{folder / INDEX}: {len(table)} images, or their labels, are not what {MANIFEST} says; {_AGAIN}")
+    labels = read_labels(table, said.images, manifest.classes, folder / INDEX)
     return PackedSource(
         name=name,
         names=Names(table["name"].to_pylist()),
         labels=labels,
-        classes=None if labels is None else classes,
+        classes=None if labels is None else manifest.classes,
         folder=folder,
         channels=manifest.channels,
         dtype=dtype,
@@ -188,36 +165,9 @@ def _source(folder: Path, manifest: Manifest, name: str) -> PackedSource:
     )
 
 
-def _index(file: Path) -> "pyarrow.Table":
-    """Return the index, with the columns and types it must have. Raises UserError."""
-    import pyarrow  # slow to import, and only a pack needs it
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(file)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise UserError(f"{file}: cannot be read ({' '.join(str(error).split())}); {_AGAIN}") from None
-    found = {field.name: str(field.type) for field in table.schema}
-    if found != COLUMNS or any(table[column].null_count for column in COLUMNS if column != "label"):
-        raise UserError(f"{file}: its columns are not those of a pack ({', '.join(COLUMNS)}, all filled); {_AGAIN}")
-    return table
-
-
-def _labels(table: "pyarrow.Table") -> Labels | None:
-    """Return the labels, -1 for one that is missing among others; None when all are."""
-    column = table["label"]
-    return None if column.null_count == len(column) else _numbers(column.fill_null(-1))
-
-
-def _numbers(column: "pyarrow.ChunkedArray") -> NDArray[np.int64]:
-    """Return a column without nulls; a copy, for Arrow's own memory must not be written, of which torch warns."""
-    numbers: NDArray[np.int64] = column.to_numpy()
-    return numbers.copy()
-
-
 def _check(offsets: NDArray[np.int64], heights: NDArray[np.int64], widths: NDArray[np.int64], channels: int, samples: int, file: Path) -> None:
     """Raise UserError for an image that does not lie within ``samples``: what renders it reads memory without asking again."""
     within = (offsets >= 0) & (offsets <= samples) & (heights >= 1) & (heights <= samples) & (widths >= 1)
     room = (samples - np.where(within, offsets, 0)) // (channels * np.where(within, heights, 1))
     if not (within & (widths <= room)).all():
-        raise UserError(f"{file}: places an image outside {PIXELS}; {_AGAIN}")
+        raise UserError(f"{file}: places an image outside {PIXELS}; {AGAIN}")

@@ -17,6 +17,9 @@ from stopgrad.images.source import Mapped, Source
 from stopgrad.images.survey import Survey, survey
 from stopgrad.images.threads import in_threads
 
+PINNED = 2**30
+"""Bytes up to which a pool passes to a GPU through pinned memory, of which a system has little."""
+
 
 @dataclass(frozen=True, eq=False)
 class Pool:
@@ -73,7 +76,9 @@ class Pool:
         return None if len(self.buffer) % size or (self.offsets % size).any() else (height, width)  # between them may lie one left out
 
     def to(self, device: torch.device | str) -> "Pool":
-        """Return the pool with its pixels on ``device``."""
+        """Return the pool with its pixels on ``device``; what goes to a GPU batch by batch does not wait for what that does."""
+        if torch.device(device).type == "cuda" and self.buffer.nbytes <= PINNED and not self.buffer.is_cuda:
+            return replace(self, buffer=self.buffer.pin_memory().to(device, non_blocking=True))
         return replace(self, buffer=self.buffer.to(device))
 
     def take(self, rows: Tensor) -> "Pool":

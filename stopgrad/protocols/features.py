@@ -76,18 +76,20 @@ class Pixels(nn.Module):
         return F.adaptive_avg_pool2d(images, self.side).flatten(1)
 
 
-def features(featuriser: nn.Module, batches: Batches, prep: Preparation, device: torch.device) -> Tensor:
-    """Return (N, F) float32 on the CPU, row by row the images of ``batches``.
+def features(featuriser: nn.Module, images: Labelled, prep: Preparation, device: torch.device, part: int = PART) -> Tensor:
+    """Return (N, F) float32 on the CPU, row by row all ``images``, ``part`` at a time; no more memory is taken than they need.
 
     The featuriser, on ``device``, keeps the mode and the BN statistics that it came with. Raises UserError for features that are not finite.
     """
+    all_of_them, done = torch.empty(0), 0
     with frozen(featuriser):
-        return torch.cat([featurise(featuriser, pool, rows, prep, device).cpu() for pool, rows in batches])
-
-
-def in_order(images: Labelled, part: int = PART) -> Batches:
-    """Return all images from first to last, ``part`` at a time."""
-    return images.fetch(torch.split(torch.arange(len(images)), part))
+        for pool, rows in images.fetch(torch.split(torch.arange(len(images)), part)):
+            some = featurise(featuriser, pool, rows, prep, device)
+            if not done:
+                all_of_them = torch.empty(len(images), some.shape[1])
+            all_of_them[done : done + len(some)] = some
+            done += len(some)
+    return all_of_them
 
 
 def featurise(featuriser: nn.Module, pool: Pool, rows: Tensor, prep: Preparation, device: torch.device) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stopgrad.errors import UserError
-from stopgrad.protocols.features import Labelled, Preparation, features, in_order
+from stopgrad.protocols.features import Labelled, Preparation, features
 from stopgrad.protocols.knn import Knn, knn
 from stopgrad.protocols.lbfgs import Lbfgs, choose
 from stopgrad.protocols.linear import LINEAR, Linear, fitted, steps_per_epoch, train
@@ -37,12 +37,12 @@ class Subject:
     @cached_property
     def train_features(self) -> Tensor:
         """(train images, F) float32 on the CPU."""
-        return features(self.featuriser, in_order(self.train), self.prep, self.device)
+        return features(self.featuriser, self.train, self.prep, self.device)
 
     @cached_property
     def test_features(self) -> Tensor:
         """(test images, F) float32 on the CPU."""
-        return features(self.featuriser, in_order(self.test), self.prep, self.device)
+        return features(self.featuriser, self.test, self.prep, self.device)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,7 +45,6 @@ def knn(
         raise UserError(f"knn: k is {settings.k}, but there are {len(bank)} labelled training images; take a k from 1 to {len(bank)}")
     if not settings.temperature > 0:
         raise UserError(f"knn: the temperature is {settings.temperature}; take one above 0")
-    bank, queries = F.normalize(bank.float(), dim=1), F.normalize(queries.float(), dim=1)
     placed = []
     for some, true in zip(torch.split(queries, chunk[0]), torch.split(query_labels.cpu(), chunk[0]), strict=True):
         cosines, rows = nearest(some, bank, settings.k, chunk[1])
@@ -57,14 +56,16 @@ def knn(
 
 
 def nearest(queries: Tensor, bank: Tensor, k: int, chunk: int) -> tuple[Tensor, Tensor]:
-    """Return cosines and bank rows (N, k), nearest first, of the k rows of ``bank`` (M, F) most similar to each of ``queries`` (N, F), unit vectors.
+    """Return cosines and bank rows (N, k), nearest first, of the k rows of ``bank`` (M, F) most similar to each of ``queries`` (N, F).
 
+    Vectors of any length: they are brought to 1 ``chunk`` rows at a time, since a second bank of ImageNet's size (10 GB) would not fit.
     Cosine and row are packed into one integer that sorts as the pair does, so that ties fall the same way however the bank is cut.
     """
+    queries = F.normalize(queries.float(), dim=1)
     best = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
     for start in range(0, len(bank), chunk):
         with exact():
-            cosines = queries @ bank[start : start + chunk].T
+            cosines = queries @ F.normalize(bank[start : start + chunk].float(), dim=1).T
         keys = torch.cat((best, _keys(cosines, start)), dim=1)
         best = keys.topk(min(k, keys.shape[1]), dim=1).values
     return _cosines(best), _LAST - (best & _LAST)

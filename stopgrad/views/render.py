@@ -24,7 +24,7 @@ def render(pool: "Pool", rows: Tensor, params: ViewParams, mean: Sequence[float]
     """
     if pool.device.type != "cpu":
         return render_selected(pool, rows, params, mean, std)
-    from stopgrad.views.fused import render_fused  # Numba takes half a second to import, and is not for a GPU
+    from stopgrad.views.fused import render_fused  # loads the compiled kernels, which are not for a GPU
 
     return render_fused(pool, rows, params, mean, std)
 

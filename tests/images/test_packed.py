@@ -179,11 +179,11 @@ def test_what_is_refused_leaves_nothing(photos: Path, tmp_path: Path, monkeypatc
     def full(*asked: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stopgrad.images.pack._write_index", full)
+    monkeypatch.setattr("stopgrad.images.pack.write_index", full)
     with pytest.raises(UserError, match=r"new/packed: cannot be written \(No space left"):
         packed(splits, tmp_path / "new" / "packed")
     monkeypatch.undo()
-    monkeypatch.setattr("stopgrad.images.pack.shutil.disk_usage", lambda path: SimpleNamespace(free=10))
+    monkeypatch.setattr("stopgrad.images.packs.shutil.disk_usage", lambda path: SimpleNamespace(free=10))
     with pytest.raises(UserError, match=r"0\.0 MB are needed, 0\.0 MB are free"):
         packed(splits, tmp_path / "packed")
     monkeypatch.undo()

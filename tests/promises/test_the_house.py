@@ -29,6 +29,7 @@ LAYERS = {
         "api",
         "inside",
         "estimate",
+        "bench",
         "compare",
         "commands",
         "catalogue",
@@ -60,6 +61,7 @@ TORCH_FREE = (
     "images.inspect",
     "images.opened",
     "images.pack",
+    "images.kept",
     "images.bundled",
     "nets.names",
 )

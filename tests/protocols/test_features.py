@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from stopgrad.errors import UserError
 from stopgrad.images.pool import Pool
-from stopgrad.protocols.features import Labelled, Pixels, Preparation, exact, features, in_order
+from stopgrad.protocols.features import Labelled, Pixels, Preparation, exact, features
 
 CPU = torch.device("cpu")
 
@@ -18,7 +18,7 @@ def test_features_are_those_of_the_backbone_on_the_prepared_image(small: nn.Modu
     rng = np.random.default_rng(0)
     arrays = [rng.integers(0, 256, (1, 16, 16), dtype=np.uint8) for _ in range(5)]
     prep = Preparation(8, 0.75, (0.4,), (0.2,))
-    found = features(small, in_order(Labelled.resident(Pool.from_arrays(arrays), torch.zeros(5, dtype=torch.int64))), prep, CPU)
+    found = features(small, Labelled.resident(Pool.from_arrays(arrays), torch.zeros(5, dtype=torch.int64)), prep, CPU)
     images = torch.from_numpy(np.stack(arrays)).float() / 255
     middle = F.interpolate(images[:, :, 2:14, 2:14], size=(8, 8), mode="bilinear", antialias=True)
     with torch.no_grad():
@@ -38,7 +38,7 @@ def test_nothing_of_the_featuriser_is_touched(small: nn.Module, bright: tuple[Po
     modes = [m.training for m in network.modules()]
     before = {k: v.clone() for k, v in network.state_dict().items()}
     random = torch.get_rng_state()
-    found = features(network, in_order(Labelled.resident(*bright)), prep, CPU)
+    found = features(network, Labelled.resident(*bright), prep, CPU)
     assert not found.requires_grad
     assert [m.training for m in network.modules()] == modes
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
@@ -52,7 +52,7 @@ def test_modes_come_back_after_an_error_too(small: nn.Module, bright: tuple[Pool
 
     network = nn.Sequential(Broken(), nn.BatchNorm1d(64)).train()
     with pytest.raises(UserError, match="Sequential are not finite"):
-        features(network, in_order(Labelled.resident(*bright)), prep, CPU)
+        features(network, Labelled.resident(*bright), prep, CPU)
     assert all(m.training for m in network.modules())
 
 
@@ -64,12 +64,12 @@ def test_features_do_not_depend_on_how_images_are_batched_or_supplied(small: nn.
         for rows in order:
             yield Pool.from_arrays([pool.image(i).numpy() for i in rows.tolist()]), torch.arange(len(rows))
 
-    resident = features(small, in_order(Labelled.resident(pool, labels)), prep, CPU)
+    resident = features(small, Labelled.resident(pool, labels), prep, CPU)
     assert resident.shape == (60, 8)
     assert resident.dtype == torch.float32
     for part in (1, 7, 60):
-        torch.testing.assert_close(features(small, in_order(Labelled.resident(pool, labels), part), prep, CPU), resident)
-    torch.testing.assert_close(features(small, in_order(Labelled(streamed, labels), 13), prep, CPU), resident)
+        torch.testing.assert_close(features(small, Labelled.resident(pool, labels), prep, CPU, part), resident)
+    torch.testing.assert_close(features(small, Labelled(streamed, labels), prep, CPU, 13), resident)
 
 
 def test_images_of_many_sizes(small: nn.Module, prep: Preparation) -> None:
@@ -77,8 +77,8 @@ def test_images_of_many_sizes(small: nn.Module, prep: Preparation) -> None:
     arrays = [rng.integers(0, 256, (1, h, w), dtype=np.uint8) for h, w in ((8, 9), (30, 12), (11, 40))]
     pool = Pool.from_arrays(arrays)
     labels = torch.zeros(3, dtype=torch.int64)
-    found = features(small, in_order(Labelled.resident(pool, labels)), prep, CPU)
-    alone = [features(small, in_order(Labelled.resident(Pool.from_arrays([a]), labels[:1])), prep, CPU) for a in arrays]
+    found = features(small, Labelled.resident(pool, labels), prep, CPU)
+    alone = [features(small, Labelled.resident(Pool.from_arrays([a]), labels[:1]), prep, CPU) for a in arrays]
     torch.testing.assert_close(found, torch.cat(alone))
 
 

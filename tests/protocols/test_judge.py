@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from stopgrad.errors import UserError
 from stopgrad.images.pool import Pool
-from stopgrad.protocols.features import Labelled, Pixels, Preparation, features, in_order
+from stopgrad.protocols.features import Labelled, Pixels, Preparation, features
 from stopgrad.protocols.judge import Settings, Subject, judge
 from stopgrad.protocols.knn import Knn, knn
 from stopgrad.protocols.lbfgs import Lbfgs
@@ -66,7 +66,7 @@ def test_settings_of_each_protocol(subject: Subject) -> None:
 
 def test_knn_is_that_of_the_prepared_images(subject: Subject, small: nn.Module) -> None:
     subject = replace(subject, featuriser=small)
-    bank, queries = (features(small, in_order(part), subject.prep, CPU) for part in (subject.train, subject.test))
+    bank, queries = (features(small, part, subject.prep, CPU) for part in (subject.train, subject.test))
     assert judge(KNN, subject).score == knn(bank, subject.train.labels, queries, subject.test.labels, 3, KNN)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from stopgrad.errors import UserError
 from stopgrad.images.pool import Pool
-from stopgrad.protocols.features import Labelled, Pixels, Preparation, features, in_order
+from stopgrad.protocols.features import Labelled, Pixels, Preparation, features
 from stopgrad.protocols.linear import LINEAR, Classifier, Linear, fitted, loss_and_gradients, rate, train, update
 
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ def trained(network: nn.Module, images: Labelled, prep: Preparation, settings: L
 def test_separable_features_are_separated(settings: Linear, bright: tuple[Pool, Tensor], prep: Preparation) -> None:
     pixels, images = Pixels(1, 8, side=2), Labelled.resident(*bright)
     classifier, told = trained(pixels, images, prep, settings, 4)
-    logits = classifier.logits(features(pixels, in_order(images), prep, CPU))
+    logits = classifier.logits(features(pixels, images, prep, CPU))
     assert (logits.argmax(1) == bright[1]).all()
     assert len(told) == settings.epochs
     assert told[-1].startswith(f"linear (test): epoch {settings.epochs}/{settings.epochs}, loss 0.")

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from stopgrad.errors import UserError
 from stopgrad.images.pool import Pool
 from stopgrad.protocols.features import Labelled, Preparation, features
-from stopgrad.protocols.features import in_order as all_of
 from stopgrad.publish.embed import Named, embed, in_order
 from stopgrad.report.embeddings import open_table, vectors
 
@@ -46,7 +45,7 @@ def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert table.column("path").to_pylist() == names
     assert table.column("label").to_pylist() == labels
     written = np.array(table.column("embedding").to_pylist(), dtype=np.float32)
-    expected = features(Flat(), all_of(Labelled.resident(images, torch.zeros(50, dtype=torch.int64))), PREP, CPU)
+    expected = features(Flat(), Labelled.resident(images, torch.zeros(50, dtype=torch.int64)), PREP, CPU)
     np.testing.assert_array_equal(written, expected.numpy())
     assert file.metadata.num_row_groups == 5  # 24 rows are 20 and 4
     about = json.loads(table.schema.metadata[b"stopgrad"])
