@@ -10,7 +10,7 @@ from stopgrad.protocols.knn import Knn
 from stopgrad.views import fused
 from stopgrad.views.render import render_selected
 
-SEEDS, EPOCHS = (0, 1, 2), 4
+SEEDS, EPOCHS = (0, 1, 2), 3
 
 
 def accuracies(out: Path) -> list[float]:
@@ -26,6 +26,7 @@ def accuracies(out: Path) -> list[float]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_fast_path_and_the_reference_learn_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fast = accuracies(tmp_path / "fast")
     monkeypatch.setattr(fused, "render_fused", render_selected)
