@@ -127,7 +127,8 @@ def part(device: torch.device, quick: bool) -> list[str]:
     return [
         "## Two 224 views from JPEG files, 500x375 (ImageNet recipe)",
         "",
-        f"Decoding counts. Files of {kilobytes['whole']:.0f} kB in the mean; prepared beforehand, at a shorter side of {SHORT}: "
+        "Decoding counts: by Pillow for PIL and kornia, by simplejpeg for albumentations. "
+        f"Files of {kilobytes['whole']:.0f} kB in the mean; prepared beforehand, at a shorter side of {SHORT}: "
         f"JPEG files of {kilobytes['reduced']:.0f} kB for peers, `stopgrad pack --short-side {SHORT}` for ours.",
         "",
         *rates(rows, "views/s", "PIL"),

@@ -1,7 +1,7 @@
 """Each peer's pipeline for a view, from what it works on to a normalised tensor.
 
 torchvision's on PIL images is that of facebookresearch/simsiam (a7bc177). Those of kornia and albumentations say the same recipe with their own
-operations; kornia draws one order of the colour jitter a batch and albumentations resizes without antialiasing, as they come.
+operations; both resize without antialiasing and kornia draws one order of the colour jitter a batch, as they come.
 """
 
 import random

@@ -42,7 +42,7 @@ LOOPS = {
 }
 """Module and precision of every case. The official code has no switch for another precision."""
 NOTE = (
-    "Same images, views, network and batch for all, every loop in a process of its own, no loader workers. official loop: facebookresearch/simsiam "
+    "Same images, network and batch for all, every loop in a process of its own, no loader workers. official loop: facebookresearch/simsiam "
     "(a7bc177), re-created. lightly: its heads, loss, transform and data set in a Trainer with `precision` 32-true or bf16-mixed. solo-learn: its "
     "package asks for torchvision 0.10.1 and cannot be installed; re-created from its published CIFAR settings (channels last, online classifier, "
     "its own crops and blur)."

@@ -29,8 +29,8 @@ CIFAR = View(size=32, scale=(0.2, 1.0), flip=0.5, jitter=(0.4, 0.4, 0.4, 0.1), j
 IMAGENET = replace(CIFAR, size=224, blur=0.5)
 PIL = "torchvision on PIL"
 NOTE = (
-    "torchvision on PIL is the official code's pipeline. albumentations resizes without antialiasing, kornia without it too and with one order of the "
-    "colour jitter a batch; ours resizes with antialiasing, as PIL does, and draws an order for every image."
+    "torchvision on PIL is the official code's pipeline. albumentations and kornia resize without antialiasing, kornia draws one order of "
+    "the colour jitter a batch; ours resizes with antialiasing, as PIL does, and draws an order for every image."
 )
 
 

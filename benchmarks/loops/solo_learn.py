@@ -1,4 +1,4 @@
-"""solo-learn's SimSiam loop, written anew from its published CIFAR settings; its package (1.0.6) asks for torchvision 0.10.1 and cannot be installed.
+"""solo-learn's SimSiam loop, written anew from its published CIFAR settings; its package asks for torchvision 0.10.1 and cannot be installed.
 
 PyTorch Lightning, channels last, an online linear classifier behind a stop-gradient, the spread of the outputs noted at every step; bicubic crops
 from 8 % of the area, blur of half of the views, SGD with lr 0.5, weight decay 1e-5. Not taken over: its stem that pads by 2 (13 % more
