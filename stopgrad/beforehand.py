@@ -1,5 +1,6 @@
 """What is wrong whatever the images are, told before one is opened. Imports no torch."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -92,8 +93,8 @@ def check(recipe: str, overrides: Mapping[str, str], source: str | None = None, 
         raise UserError("; ".join(certain))
     if out is not None:
         directory = RunDirectory(out)
+        refuse_unwritable(out if os.path.isdir(out) else out.parent)
         directory.refuse_others()
-        refuse_unwritable(out)
         if directory.exists():
             as_begun(directory, recipe, overrides)
             return
@@ -123,7 +124,7 @@ def packing(short_side: int | None, channels: int | None, as_files: bool, pairs:
 
 def refuse_taken(out: Path) -> None:
     """Raise UserError when something is where a folder is to be made."""
-    if out.exists() or out.is_symlink():
+    if os.path.lexists(out):
         raise UserError(f"{out}: exists; choose another place, or remove it")
     refuse_unwritable(out.parent)
 
@@ -168,7 +169,7 @@ def refuse_place(path: Path | None, suffix: str) -> None:
     """Raise UserError when ``path`` cannot become a file of the kind that ``suffix`` says."""
     if path is None:
         return
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UserError(f"{path}: a folder; name a file in it")
     if path.suffix != suffix:
         raise UserError(f"--out {path}: what is written there is a {suffix} file; give it that ending")

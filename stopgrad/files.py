@@ -68,7 +68,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def refuse_unwritable(folder: Path) -> None:
     """Raise UserError when ``folder`` cannot be made, or takes no file. Nothing is left there."""
-    nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.exists(place))  # Path's raises where it may not look
     try:
         tempfile.TemporaryDirectory(prefix=".tmp-", dir=nearest).cleanup()
     except OSError as error:

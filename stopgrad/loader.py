@@ -23,7 +23,7 @@ from stopgrad.errors import UserError
 from stopgrad.images.bad import Bad, BadImage, refuse_few, refuse_too_many
 from stopgrad.images.decode import quiet_decoders
 from stopgrad.images.planes import Planes
-from stopgrad.images.pool import Pool, load, mapped
+from stopgrad.images.pool import Pool, load, room
 from stopgrad.images.residence import Kind, decide, free_device, free_ram, megabytes
 from stopgrad.images.sources import Source
 from stopgrad.images.survey import survey
@@ -181,8 +181,7 @@ def open_supply(
     headers = found.wanted(data)
     here = (free_ram() // world().local_size, free_device(str(device)))  # every process of this machine holds its own
     ram, memory = zip(*distributed.everyones(here), strict=True)  # and all decide alike, by the fullest
-    there = mapped(source, data, headers)
-    needed, place = (headers.decoded_bytes(), None) if there is None else (there.buffer.nbytes, there.place)
+    needed, place = room(source, data, headers)
     residence = decide(needed, data.residence, min(ram), None if None in memory else min(memory), place)
     if residence.kind == "stream" and source.in_order():
         raise UserError(

@@ -26,7 +26,7 @@ from stopgrad.methods.base import Views
 from stopgrad.monitor import Journal, Listeners, Verdict
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.norm import running_statistics, set_bn
-from stopgrad.nets.recompute import recompute_blocks
+from stopgrad.nets.recompute import keep_blocks, recompute_blocks
 from stopgrad.optim import Optimizer, lr_at, peak_lr
 from stopgrad.runs import RunDirectory
 from stopgrad.views.render import render
@@ -75,13 +75,17 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
             output = train_step(run, method, optimizer, batch, step, lr, finite)
             method.after_step(_when(step, steps, order))
             step += 1
+            if journal.looks_at(step):
+                finite.settle()  # before it is read and written down, for which a GPU is waited for anyway
             journal.after_step(step, lr, output, method.backbone, began)
             is_milestone = milestone > 0 and step % milestone == 0
-            if is_milestone or time.monotonic() - saved_at >= run.train.checkpoint_seconds:
+            due = world().first and time.monotonic() - saved_at >= run.train.checkpoint_seconds
+            saves, stops = sums([is_milestone or due, bool(stop.signal) or _must_stop(run, journal)])  # all or none
+            if saves:
                 finite.settle()
                 _save(run, directory, step, method, optimizer, journal, is_milestone)
                 saved_step, saved_at = step, time.monotonic()
-            if sums([bool(stop.signal) or _must_stop(run, journal)])[0]:  # all or none
+            if stops:
                 break
             began = time.perf_counter()  # of the next step: waiting for its images counts
         finite.settle()
@@ -125,6 +129,7 @@ def prepare_backbones(run: Run, method: Method) -> None:
     """Let every backbone, slow copies too, compute its blocks twice or be compiled, where the run says so: most of the arithmetic is theirs."""
     for module in method.modules():
         if isinstance(module, Backbone):
+            keep_blocks(module)
             if run.train.recompute:
                 recompute_blocks(module, run.net.backbone)
             if run.train.compile:

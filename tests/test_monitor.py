@@ -150,9 +150,9 @@ def train(run: Run, start: float, end: float, last: int = 100) -> Monitor:
     monitor = Monitor(run)
     for step in (*range(1, LOOKS + 1), *range(10, last + 1, 10)):
         z = views(start if step <= LOOKS else end, step)
-        monitor.look(step, Output(torch.tensor(-0.1), z, z))
+        measured = monitor.look(step, Output(torch.tensor(-0.1), z, z))
     assert monitor.verdict.state == "healthy"  # whatever it has learned so far
-    monitor.conclude(last)
+    monitor.conclude(last, measured)
     return monitor
 
 
@@ -173,11 +173,19 @@ def test_what_brings_images_of_a_class_together_by_intent_is_not_asked() -> None
     assert train(toy_run("supcon"), 1.0, 3.0).verdict.state == "healthy"
 
 
-def test_a_run_too_short_to_compare_is_not_judged(toy: Run) -> None:
+def test_a_short_run_is_judged_by_its_last_step(toy: Run) -> None:
     monitor = Monitor(toy)
     for step in (1, 2, 3):
-        monitor.look(step, Output(torch.tensor(-0.1), views(3.0, step)))
-    monitor.conclude(3)
+        measured = monitor.look(step, Output(torch.tensor(-0.1), views(3.0, step)))
+    monitor.conclude(3, measured | {"told_apart": 1.0})
+    assert monitor.verdict.state == "healthy"
+
+
+def test_a_checkpoint_of_an_older_version_says_nothing_of_the_start(toy: Run) -> None:
+    monitor, state = Monitor(toy), Monitor(toy).state()
+    del state["began"]
+    monitor.load(state)
+    monitor.conclude(10, monitor.look(10, Output(torch.tensor(-0.1), views(3.0, 10))))
     assert monitor.verdict.state == "healthy"
 
 
@@ -186,8 +194,7 @@ def test_the_start_goes_through_a_checkpoint(toy: Run) -> None:
     for step in range(1, LOOKS + 1):
         first.look(step, Output(torch.tensor(-0.1), views(3.0, step)))
     second.load(first.state())
-    second.look(10, Output(torch.tensor(-0.1), views(3.0, 10)))
-    second.conclude(10)
+    second.conclude(10, second.look(10, Output(torch.tensor(-0.1), views(3.0, 10))))
     assert second.verdict.state == "unlearned"
 
 
@@ -202,8 +209,8 @@ def test_what_invites_a_collapse_is_named_where_nothing_was_learned(toy: Run) ->
 def test_a_collapse_is_not_called_unlearned(toy: Run) -> None:
     monitor = Monitor(toy)
     for step in (*range(1, LOOKS + 1), *range(10, 10 * LOOKS + 10, 10)):
-        monitor.look(step, output(1e-3))
-    monitor.conclude(step)
+        measured = monitor.look(step, output(1e-3))
+    monitor.conclude(step, measured)
     assert monitor.verdict.state == "collapsed"
 
 

@@ -8,18 +8,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from stopgrad.bench.ceiling import convolution_rate, copy_rate, product_rate, transfer_rate
 from stopgrad.bench.trial import STAGES, Trial
-from stopgrad.config import Data, Run
+from stopgrad.config import Data, Run, problems
 from stopgrad.config.run import Precision
 from stopgrad.errors import UserError
 from stopgrad.estimate import peak_bytes
 from stopgrad.images.bad import BadImage
-from stopgrad.images.pool import Pool, load
+from stopgrad.images.pool import Pool, load, room
 from stopgrad.images.residence import decide, free_device, free_ram
 from stopgrad.images.source import Source
 from stopgrad.images.survey import survey
@@ -37,11 +38,13 @@ WORTH = 1.05
 def measured(run: Run, source: Source, device: torch.device) -> Iterator[str]:
     """Yield the lines, as they are found. ``run`` is what would be trained on ``source``. Raises UserError when no image can be read."""
     headers = survey(source, run.data.max_pixels)
-    usable = headers.usable()
+    wanted = headers.wanted(run.data)
+    usable = wanted.usable()
     if not len(usable):
         raise UserError(f"{source.name}: no usable image")
     some = usable[np.unique(np.linspace(0, len(usable) - 1, min(SAMPLE, len(usable))).round().astype(np.int64))]
-    pool = load(source, run.data, keep=some, headers=headers).pool
+    loaded = load(source, run.data, keep=some, headers=headers).pool
+    pool = loaded.take(torch.arange(len(loaded)))  # of a pack it would be all of the file
     trial = Trial(run, pool, len(source), device)
     threads = settle_threads(trial.run, trial.backbone, device)
     with computing_with(threads):
@@ -55,7 +58,8 @@ def measured(run: Run, source: Source, device: torch.device) -> Iterator[str]:
         decoded = _decode_rate(source, run.data, some)
         if decoded is not None:
             yield f"decode     {decoded:,.0f} images/s in one process: {_decoding(decoded, rate)}"
-        yield f"images     {decide(headers.wanted(run.data).decoded_bytes(), run.data.residence, free_ram(), free_device(str(device))).line}"
+        needed, place = room(source, run.data, wanted)
+        yield f"images     {decide(needed, run.data.residence, free_ram(), free_device(str(device)), place).line}"
         yield f"memory     {peak / 2**30:.1f} GiB for training, and the images"
         total = len(usable) // run.train.batch * run.train.batch * run.train.epochs / rate
         yield f"schedule   {run.train.epochs} epochs of {len(usable):,} images in about {duration(total)}"
@@ -156,24 +160,32 @@ def _decoding(decoded: float, rate: float) -> str:
 def _choices(run: Run, trial: Trial, pool: Pool, images: int, rate: float, threads: int, device: torch.device) -> Iterator[str]:
     """Yield what other settings would bring, and the words that choose the best."""
     chosen = trial.run.train.precision
-    rates: dict[str, float] = {chosen: rate}
+    rates: dict[str, float | None] = {chosen: rate}
     if run.train.precision == "auto" and chosen == "bf16":  # fp32 alone is left to try; where bf16 was not chosen the device has none
-        rates["fp32"] = _rate(run, pool, images, device, "train.precision", "fp32")
+        rates["fp32"] = _rate(run, pool, images, device, precision="fp32")
     yield ""
-    yield "precision  " + ", ".join(f"{name} {value:,.1f} images/s" for name, value in rates.items())
+    yield "precision  " + ", ".join(f"{name} {_said(value)}" for name, value in rates.items())
     if device.type == "cpu":
         yield f"threads    {threads}: as a run would settle it now"
-    batches = {run.train.batch: rate}
+    batches: dict[int, float | None] = {run.train.batch: rate}
     for batch in (run.train.batch // 2, run.train.batch * 2):
-        if batch % run.train.accumulate == 0 and 4 * run.train.accumulate <= batch <= images:
-            batches[batch] = _rate(run, pool, images, device, "train.batch", batch)
-    yield "batch      " + ", ".join(f"{batch}: {batches[batch]:,.1f} images/s" for batch in sorted(batches))
-    best = max(rates, key=lambda name: rates[name])
-    enough = min(batch for batch, value in batches.items() if value * WORTH >= max(batches.values()))
+        if 4 <= batch <= images and not problems(replace(run, train=replace(run.train, batch=batch))):
+            batches[batch] = _rate(run, pool, images, device, batch=batch)
+    yield "batch      " + ", ".join(f"{batch}: {_said(batches[batch])}" for batch in sorted(batches))
+    fit = {batch: value for batch, value in batches.items() if value is not None}
+    best = max(rates, key=lambda name: rates[name] or 0.0)
+    enough = min(batch for batch, value in fit.items() if value * WORTH >= max(fit.values()))
     words = [f"--set train.precision={best}"] + ([f"--set train.threads={threads}"] if threads else []) + [f"--batch {enough}"]
     yield f"suggested  {' '.join(words)} (a batch decides what is learned, too: SimSiam is as good from 128 to 2048)"
 
 
-def _rate(run: Run, pool: Pool, images: int, device: torch.device, field: str, value: object) -> float:
-    changed = replace(run, train=replace(run.train, **{field.removeprefix("train."): value}))  # type: ignore[arg-type]
-    return Trial(changed, pool, images, device).rate()
+def _rate(run: Run, pool: Pool, images: int, device: torch.device, **changed: Any) -> float | None:
+    """Return images a second with other values of ``train``; None where they do not fit the GPU's memory."""
+    try:
+        return Trial(replace(run, train=replace(run.train, **changed)), pool, images, device).rate()
+    except torch.OutOfMemoryError:
+        return None
+
+
+def _said(rate: float | None) -> str:
+    return "does not fit the memory" if rate is None else f"{rate:,.1f} images/s"

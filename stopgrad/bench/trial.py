@@ -17,6 +17,7 @@ from stopgrad.images.pool import Pool
 from stopgrad.loader import Batch
 from stopgrad.methods import Task, When, initial_backbone, initialise
 from stopgrad.methods.base import Views
+from stopgrad.nets.norm import set_bn
 from stopgrad.optim import Optimizer
 from stopgrad.settle import settle_precision
 from stopgrad.train import computing, prepare_backbones, render_views, taken, train_step
@@ -51,7 +52,9 @@ class Trial:
         numbers = torch.arange(run.train.batch)
         self.batch = Batch(pool.to(device), numbers % len(pool), numbers, numbers % 2)
         task = Task(max(images, run.train.batch), run.train.batch, 2)
-        self.method = initialise(self.run, task, backbone).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.method = initialise(self.run, task, backbone)
+        set_bn(self.method, self.run.train, device)
+        self.method.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         prepare_backbones(self.run, self.method)
         self.optimizer = Optimizer(self.method.param_groups(), self.run.optim)
         self.finite = Finite(self.run, late=device.type == "cuda")

@@ -126,7 +126,8 @@ def _places(values: "pyarrow.Array", whole: "pyarrow.Buffer", file: Path) -> Num
 def _source(part: Settled, found: list[_Index], shards: Shards | None, root: Path) -> WithinFiles:
     """Return the source of a part; ``shards`` where what was set aside on the way to it counts in it."""
     first = np.cumsum([0, *(len(index.files) for index in found)])
-    places = np.concatenate([index.places + np.array([begin, 0, 0]) for index, begin in zip(found, first[:-1], strict=True)])[part.rows]
+    none = np.zeros((0, 3), dtype=np.int64)  # a data set may name no file that is there
+    places = np.concatenate([none, *(index.places + np.array([begin, 0, 0]) for index, begin in zip(found, first[:-1], strict=True))])[part.rows]
     file, offsets, lengths = (column.copy() for column in places.T)
     return WithinFiles(
         name=part.name,

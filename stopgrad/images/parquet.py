@@ -1,5 +1,6 @@
 """Parquet files with a column of images. Their bytes lie compressed in groups of rows, so that a group is read as a whole or not at all."""
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -160,8 +161,10 @@ class _Kept:
             except BadImage as bad:
                 waited.set_exception(bad)
             finally:
-                if not waited.done():  # something else went wrong: nobody must wait for ever
-                    waited.cancel()
+                if not waited.done():  # something else went wrong: nobody must wait for ever, and all are told what it was
+                    with self.lock:
+                        self.groups.pop(number, None)
+                    waited.set_exception(sys.exc_info()[1])
             self._drop_old()
         return waited.result()
 

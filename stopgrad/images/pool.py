@@ -17,8 +17,8 @@ from stopgrad.images.source import Mapped, Source
 from stopgrad.images.survey import Survey, survey
 from stopgrad.images.threads import in_threads
 
-PINNED = 2**30
-"""Bytes up to which a pool passes to a GPU through pinned memory, of which a system has little."""
+PINNED = 2**26
+"""Bytes up to which a pool, one of a batch, passes to a GPU through pinned memory, which is not given back."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +131,12 @@ def mapped(source: Source, data: Data, wanted: Survey) -> Mapped | None:
     rows = wanted.usable()
     same = np.array_equal(wanted.heights[rows], found.heights[rows]) and np.array_equal(wanted.widths[rows], found.widths[rows])
     return found if same else None
+
+
+def room(source: Source, data: Data, wanted: Survey) -> tuple[int, str | None]:
+    """Return the bytes that the decoded images take, and where they lie mapped, where they do."""
+    there = mapped(source, data, wanted)
+    return (wanted.decoded_bytes(), None) if there is None else (there.buffer.nbytes, there.place)
 
 
 def load(source: Source, data: Data, keep: Sequence[int] | NDArray[np.int64] | None = None, headers: Survey | None = None) -> Loaded:

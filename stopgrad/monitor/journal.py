@@ -74,16 +74,23 @@ class Journal:
         self._look(step, lr, output, backbone)
         self.listeners.step(step, self.steps)  # after the record, so that a last line shows the last step
 
+    def looks_at(self, step: int) -> bool:
+        """Whether the numbers of ``step`` are read: for a record, for the verdict, or as one of the first few, which show where the run began."""
+        return step % self.run.train.log_every == 0 or step % LOOK_EVERY == 0 or step <= LOOKS or self._closely(step)
+
+    def _closely(self, step: int) -> bool:
+        return step % self.close_every == 0 or step == self.steps
+
     def _look(self, step: int, lr: float, output: Output, backbone: nn.Module) -> None:
-        closely = step % self.close_every == 0 or step == self.steps
-        due = step % self.run.train.log_every == 0 or closely
-        if not due and step % LOOK_EVERY and step > LOOKS:  # the first few show where the run began
+        if not self.looks_at(step):
             return
+        closely = self._closely(step)
+        due = step % self.run.train.log_every == 0 or closely
         output = _joined(output)
         before = self.monitor.verdict.state
         measured = self.monitor.look(step, output)
         if step == self.steps:
-            self.monitor.conclude(step)
+            self.monitor.conclude(step, measured)
         if self.monitor.verdict.state != before:
             self.directory.update_status(verdict=asdict(self.monitor.verdict))
             self.listeners.line(self.monitor.verdict.text or f"step {step}: the outputs differ again, no longer collapsed")

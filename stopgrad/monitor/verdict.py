@@ -130,9 +130,10 @@ class Monitor:
         """Return the measures that need a decomposition or all pairs, over one batch; none of a method without projections."""
         return {"rank": float(effective_rank(output.z[0])), "uniformity": float(uniformity(output.z[0]))} if output.z else {}
 
-    def conclude(self, step: int) -> None:
-        """Judge the end of the schedule: a run that is well may yet have learned nothing."""
-        end = _mean([look["told_apart"] for look in self.looks if "told_apart" in look])
+    def conclude(self, step: int, measured: dict[str, float]) -> None:
+        """Judge the end of the schedule, whose last measures are given: a run that is well may yet have learned nothing."""
+        newest = [look for look in self.looks if look["step"] != step]
+        end = _mean([look["told_apart"] for look in [*newest, {"step": step} | measured][-LOOKS:] if "told_apart" in look])
         if self.verdict.state != "healthy" or not self.began or end is None or self.run.method.needs_labels:
             return
         start = sum(self.began) / len(self.began)
@@ -171,4 +172,8 @@ class Monitor:
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a saved state."""
-        self.verdict, self.looks, self.began = Verdict(**state["verdict"]), state["looks"], state["began"]
+        self.verdict, self.looks, self.began = (
+            Verdict(**state["verdict"]),
+            state["looks"],
+            state.get("began", []),
+        )  # a checkpoint of an older version has none

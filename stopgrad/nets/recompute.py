@@ -20,6 +20,14 @@ def recompute_blocks(backbone: Backbone, name: str) -> None:
         block.forward = partial(checkpoint, block.forward, use_reentrant=False, context_fn=partial(_contexts, block))
 
 
+def keep_blocks(backbone: Backbone) -> None:
+    """Undo ``recompute_blocks``, of an earlier run on the same module."""
+    for module in backbone.modules():
+        own = vars(module).get("forward")
+        if isinstance(own, partial) and own.func is checkpoint:
+            del module.forward
+
+
 def blocks(backbone: Backbone, name: str) -> list[nn.Module]:
     """Return the blocks of ``backbone``, called ``name``: residual blocks, transformer layers. Raises UserError when it has none."""
     if found := _within(backbone):

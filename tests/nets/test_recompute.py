@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from stopgrad.config import Net
 from stopgrad.errors import UserError
 from stopgrad.nets.backbones import Backbone, build
-from stopgrad.nets.recompute import blocks, recompute_blocks
+from stopgrad.nets.recompute import blocks, keep_blocks, recompute_blocks
 
 
 def kept(backbone: Backbone, images: Tensor) -> tuple[int, list[Tensor]]:
@@ -43,6 +43,19 @@ def test_the_same_bits_from_less_memory(name: str, count: int, side: int) -> Non
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
     assert little < 0.75 * much
     assert again.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_a_later_run_on_the_same_module_begins_anew() -> None:
+    net = build(Net(backbone="resnet18", zero_init_residual=False), 3, 32).train()
+    images = torch.randn(2, 3, 32, 32)
+    much, _ = kept(net, images)
+    for _ in range(2):
+        keep_blocks(net)
+        recompute_blocks(net, "resnet18")
+    little, _ = kept(net, images)
+    keep_blocks(net)
+    assert little < 0.75 * much
+    assert kept(net, images)[0] == much
 
 
 def test_a_network_without_blocks_is_refused() -> None:
