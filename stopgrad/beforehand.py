@@ -93,7 +93,8 @@ def check(recipe: str, overrides: Mapping[str, str], source: str | None = None, 
         raise UserError("; ".join(certain))
     if out is not None:
         directory = RunDirectory(out)
-        refuse_unwritable(out if os.path.isdir(out) else out.parent)
+        if not os.path.isfile(out):  # of which the next line says more
+            refuse_unwritable(out)
         directory.refuse_others()
         if directory.exists():
             as_begun(directory, recipe, overrides)
