@@ -173,12 +173,13 @@ def test_what_brings_images_of_a_class_together_by_intent_is_not_asked() -> None
     assert train(toy_run("supcon"), 1.0, 3.0).verdict.state == "healthy"
 
 
-def test_a_short_run_is_judged_by_its_last_step(toy: Run) -> None:
+@pytest.mark.parametrize(("steps", "state"), [(LOOKS, "healthy"), (LOOKS + 2, "unlearned")])
+def test_a_short_run_is_judged_by_its_last_step_unless_that_is_its_start(toy: Run, steps: int, state: str) -> None:
     monitor = Monitor(toy)
-    for step in (1, 2, 3):
+    for step in (*range(1, LOOKS + 1), steps):
         measured = monitor.look(step, Output(torch.tensor(-0.1), views(3.0, step)))
-    monitor.conclude(3, measured | {"told_apart": 1.0})
-    assert monitor.verdict.state == "healthy"
+    monitor.conclude(steps, measured)
+    assert monitor.verdict.state == state
 
 
 def test_a_checkpoint_of_an_older_version_says_nothing_of_the_start(toy: Run) -> None:

@@ -136,6 +136,8 @@ class Monitor:
         end = _mean([look["told_apart"] for look in [*newest, {"step": step} | measured][-LOOKS:] if "told_apart" in look])
         if self.verdict.state != "healthy" or not self.began or end is None or self.run.method.needs_labels:
             return
+        if step <= LOOKS:  # its end is its start
+            return
         start = sum(self.began) / len(self.began)
         if end < TOLD_APART and 1 - end > UNLEARNED_SHARE * (1 - start):
             seen = f"a view is nearer to the other view of its image than to another image's in {end:.0%} of cases, at the start in {start:.0%}"
