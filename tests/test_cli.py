@@ -205,6 +205,7 @@ def test_mistakes_are_answered_in_half_a_second(words: list[str], status: int, p
 def test_a_stop_before_the_training_ends_with_a_word(sent: str, status: int, said: str) -> None:
     code = (
         "import os, signal, time, stopgrad.cli, stopgrad.__main__ as m\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell that started the tests in the background ignores it
         f"stopgrad.cli.main = lambda: (os.kill(os.getpid(), signal.{sent}), time.sleep(9))\n"
         "raise SystemExit(m.main())"
     )
