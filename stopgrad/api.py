@@ -14,6 +14,7 @@ from torch import nn
 
 from stopgrad.beforehand import check
 from stopgrad.config import Run, differences, from_json, to_json
+from stopgrad.config.protocols import Knn, Lbfgs
 from stopgrad.device import has_gpu, pick_device
 from stopgrad.distributed import everyones, together, wait
 from stopgrad.errors import Lost, UserError
@@ -35,8 +36,6 @@ from stopgrad.plan import Plan, as_texts, doubts, plan, recipe_name
 from stopgrad.progress import Progress
 from stopgrad.protocols.features import PART
 from stopgrad.protocols.judge import Settings
-from stopgrad.protocols.knn import Knn
-from stopgrad.protocols.lbfgs import Lbfgs
 from stopgrad.publish.embed import Named
 from stopgrad.publish.embed import embed as write_embeddings
 from stopgrad.report.page import write_report as write_page

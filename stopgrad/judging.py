@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stopgrad.config import Data, Run
+from stopgrad.config.protocols import Knn
 from stopgrad.errors import UserError
 from stopgrad.images.bad import Bad, listed
 from stopgrad.images.opened import refuse_unjudgeable
@@ -23,7 +24,6 @@ from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.files import digest
 from stopgrad.protocols.features import Labelled, Pixels, Preparation
 from stopgrad.protocols.judge import Settings, Subject, judge
-from stopgrad.protocols.knn import Knn
 
 Kind = Literal["pixels", "random", "backbone"]
 

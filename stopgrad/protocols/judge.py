@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stopgrad.config.protocols import LINEAR, Knn, Lbfgs, Linear
 from stopgrad.errors import UserError
 from stopgrad.protocols.features import Labelled, Preparation, features
-from stopgrad.protocols.knn import Knn, knn
-from stopgrad.protocols.lbfgs import Lbfgs, choose
-from stopgrad.protocols.linear import LINEAR, Linear, fitted, steps_per_epoch, train
+from stopgrad.protocols.knn import knn
+from stopgrad.protocols.lbfgs import choose
+from stopgrad.protocols.linear import fitted, steps_per_epoch, train
 from stopgrad.protocols.scores import Score, ranks, score
 
 Settings = Knn | Lbfgs | Linear

@@ -2,28 +2,14 @@
 arXiv:1805.01978, Sec. 3.4, as the papers' CIFAR monitors use it (k = 200, T = 0.1).
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stopgrad.config.protocols import Knn
 from stopgrad.errors import UserError
 from stopgrad.protocols.features import exact
 from stopgrad.protocols.scores import Score, ranks, score
-
-
-@dataclass(frozen=True, kw_only=True)
-class Knn:
-    """The settings of the protocol."""
-
-    protocol: ClassVar[str] = "knn"
-
-    k: int = 200
-    """Neighbours."""
-    temperature: float = 0.1
-    """T: a neighbour of cosine c weighs exp(c / T)."""
 
 
 @torch.no_grad()

@@ -5,12 +5,12 @@ The objective is the mean cross-entropy + l2 / 2 · ‖W‖², biases free, on f
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stopgrad.config.protocols import Lbfgs
 from stopgrad.errors import UserError
 from stopgrad.keys import generator
 from stopgrad.protocols.features import exact
@@ -20,24 +20,6 @@ _LOGITS = 1 << 24
 """Logits held at a time."""
 _ROWS = 1 << 14
 """Features held in float64 at a time, images."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lbfgs:
-    """The settings of the protocol."""
-
-    protocol: ClassVar[str] = "lbfgs"
-
-    l2: tuple[float, ...] = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
-    """Penalties tried, from the greatest to the smallest."""
-    held_out: float = 0.2
-    """Share of every class's training images on which the penalty is chosen; the final fit is on all."""
-    patience: int = 2
-    """The sweep ends when this many penalties in a row were worse than the best, in accuracy and in cross-entropy."""
-    evaluations: int = 200
-    """Times that L-BFGS computes the objective at most, a penalty."""
-    tolerance: float = 1e-4
-    """A fit is finished when no entry of the (preconditioned) gradient is above this."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,56 +6,16 @@ Every epoch sees every image once, anew cropped and flipped, and nothing else. T
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from stopgrad.config.protocols import Linear
 from stopgrad.config.run import View
 from stopgrad.errors import UserError
 from stopgrad.keys import generator
 from stopgrad.protocols.features import PART, Labelled, Preparation, apply, exact, frozen
 from stopgrad.views.sample import sample, uniforms
-
-
-@dataclass(frozen=True, kw_only=True)
-class Linear:
-    """The settings of the protocol."""
-
-    protocol: ClassVar[str] = "linear"
-
-    name: str
-    """Whose protocol."""
-    optimiser: Literal["sgd", "lars"]
-    lr: float
-    """Base learning rate, for 256 images."""
-    batch: int
-    """Images a step; the last step of an epoch takes what is left."""
-    epochs: int
-    drops: tuple[float, ...] = ()
-    """Shares of the training after which the rate falls to a tenth. None: it falls to 0 on a cosine, set at every step."""
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 0.0
-    trust: float = 0.001
-    """LARS: the trust coefficient."""
-    scale: tuple[float, float] = (0.08, 1.0)
-    """Area of the random crop as a share of the image: RandomResizedCrop's own."""
-    flip: float = 0.5
-    """Probability of a horizontal flip."""
-    seed: int = 0
-
-
-LINEAR = {
-    # Official code, main_lincls.py and README: LARS as apex LARC without clipping. The paper's TPU code had lr 0.02 (App. A); its author:
-    # 0.1 is what works in PyTorch (facebookresearch/simsiam issue 13).
-    "simsiam": Linear(name="simsiam", optimiser="lars", lr=0.1, batch=4096, epochs=90),
-    # Official code, main_lincls.py: lr 30, a tenth at epochs 60 and 80 of 100.
-    "moco": Linear(name="moco", optimiser="sgd", lr=30.0, batch=256, epochs=100, drops=(0.6, 0.8)),
-    # arXiv:2002.05709, App. B.6.
-    "simclr": Linear(name="simclr", optimiser="sgd", nesterov=True, lr=0.1, batch=4096, epochs=90),
-}
-"""Linear evaluation as three papers do it. The weight starts from N(0, 0.01²) and the bias from 0 in all."""
 
 
 @dataclass(frozen=True, eq=False)

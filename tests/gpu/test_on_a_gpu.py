@@ -10,12 +10,11 @@ import torch
 
 import stopgrad
 from stopgrad.config import METHODS, View
+from stopgrad.config.protocols import Knn, Lbfgs
 from stopgrad.images.pool import Pool
 from stopgrad.loader import Resident
 from stopgrad.methods import Task, initialise
 from stopgrad.monitor import Listeners
-from stopgrad.protocols.knn import Knn
-from stopgrad.protocols.lbfgs import Lbfgs
 from stopgrad.runs import RunDirectory, read_lines
 from stopgrad.train import pretrain
 from stopgrad.views.render import render

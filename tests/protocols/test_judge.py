@@ -5,13 +5,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from stopgrad.config.protocols import LINEAR, Knn, Lbfgs, Linear
 from stopgrad.errors import UserError
 from stopgrad.images.pool import Pool
 from stopgrad.protocols.features import Labelled, Pixels, Preparation, features
 from stopgrad.protocols.judge import Settings, Subject, judge
-from stopgrad.protocols.knn import Knn, knn
-from stopgrad.protocols.lbfgs import Lbfgs
-from stopgrad.protocols.linear import LINEAR, Linear
+from stopgrad.protocols.knn import knn
 
 CPU = torch.device("cpu")
 KNN, LBFGS, LINEAR_SMALL = Knn(k=10), Lbfgs(), replace(LINEAR["moco"], lr=1.0, epochs=3)

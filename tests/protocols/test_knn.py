@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from stopgrad.config.protocols import Knn
 from stopgrad.errors import UserError
-from stopgrad.protocols.knn import Knn, knn, nearest
+from stopgrad.protocols.knn import knn, nearest
 from stopgrad.protocols.scores import Score
 
 CLASSES = 7

@@ -5,8 +5,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from stopgrad.config.protocols import Lbfgs
 from stopgrad.errors import UserError
-from stopgrad.protocols.lbfgs import Lbfgs, choose, fit, hold_out, objective, standard
+from stopgrad.protocols.lbfgs import choose, fit, hold_out, objective, standard
 from stopgrad.protocols.minimise import minimise
 
 

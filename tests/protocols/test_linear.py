@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stopgrad.config.protocols import LINEAR, Linear
 from stopgrad.errors import UserError
 from stopgrad.images.pool import Pool
 from stopgrad.protocols.features import Labelled, Pixels, Preparation, features
-from stopgrad.protocols.linear import LINEAR, Classifier, Linear, fitted, loss_and_gradients, rate, train, update
+from stopgrad.protocols.linear import Classifier, fitted, loss_and_gradients, rate, train, update
 
 CPU = torch.device("cpu")
 SGD = Linear(name="test", optimiser="sgd", lr=4.0, batch=16, epochs=6)
