@@ -47,14 +47,6 @@ def layers(text: str) -> int:
     return 0 if text == "0" else count(text)
 
 
-def positive(text: str) -> float:
-    """Return a number above 0."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise ArgumentTypeError(f"a number above 0, not {text!r}")
-    return number
-
-
 def word(text: str) -> str:
     """Return one of several words, which spaces separate."""
     if "," in text:

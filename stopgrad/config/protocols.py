@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from stopgrad.errors import UserError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Knn:
@@ -14,6 +16,12 @@ class Knn:
     """Neighbours."""
     temperature: float = 0.1
     """T: a neighbour of cosine c weighs exp(c / T)."""
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise UserError(f"knn: k is {self.k}; take at least one neighbour")
+        if not 0 < self.temperature < float("inf"):
+            raise UserError(f"knn: the temperature is {self.temperature}; take one above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +40,10 @@ class Lbfgs:
     """Times that L-BFGS computes the objective at most, a penalty."""
     tolerance: float = 1e-4
     """A fit is finished when no entry of the (preconditioned) gradient is above this."""
+
+    def __post_init__(self) -> None:
+        if not self.l2 or min(self.l2) <= 0:
+            raise UserError(f"lbfgs: l2 takes penalties above 0, not {self.l2}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,10 +27,8 @@ def knn(
     Of equally similar neighbours the earlier in the bank is nearer, of equal votes the lower class wins: the score is a function of
     the features. ``chunk``, queries and bank rows compared at a time, bounds the memory. Raises UserError when the bank is smaller than k.
     """
-    if not 1 <= settings.k <= len(bank):
+    if settings.k > len(bank):
         raise UserError(f"knn: k is {settings.k}, but there are {len(bank)} labelled training images; take a k from 1 to {len(bank)}")
-    if not settings.temperature > 0:
-        raise UserError(f"knn: the temperature is {settings.temperature}; take one above 0")
     placed = []
     for some, true in zip(torch.split(queries, chunk[0]), torch.split(query_labels.cpu(), chunk[0]), strict=True):
         cosines, rows = nearest(some, bank, settings.k, chunk[1])
