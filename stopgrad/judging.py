@@ -49,7 +49,7 @@ def parts(splits: Splits, data: Data, device: torch.device, tell: Callable[[str]
     assert test is not None
     lenient = replace(data, max_bad=1.0)  # training has decided how many may be bad; here they are named
     supplies = [open_supply(part, lenient, device, tell, naming(tell))[0] for part in (train, test)]
-    return Parts(_labelled(supplies[0], train), _labelled(supplies[1], test), len(train.classes), preparation(data, supplies[0]))
+    return Parts(_labelled(supplies[0], train, data), _labelled(supplies[1], test, data), len(train.classes), preparation(data, supplies[0]))
 
 
 def preparation(data: Data, supply: Supply) -> Preparation:
@@ -62,8 +62,9 @@ def naming(tell: Callable[[str], None]) -> Callable[[tuple[Bad, ...]], None]:
     return lambda bad: tell(f"set aside: {listed(bad)}") if bad else None
 
 
-def _labelled(supply: Supply, source: Source) -> Labelled:
-    assert source.labels is not None
+def _labelled(supply: Supply, source: Source, data: Data) -> Labelled:
+    labels = source.labels if source.presence is None else source.presence
+    assert labels is not None
 
     def fetch(numbers: Iterable[Tensor]) -> Iterator[tuple[Pool, Tensor]]:
         for batch in supply.fetch(numbers):
@@ -71,7 +72,8 @@ def _labelled(supply: Supply, source: Source) -> Labelled:
                 raise UserError(f"{source.name}: {batch.bad[0][0]} cannot be read ({batch.bad[0][1]}); judging needs every image, remove it")
             yield batch.pool, batch.rows
 
-    return Labelled(fetch, torch.from_numpy(source.labels[supply.keep]))
+    known = (source.fingerprint(), hashlib.sha256(supply.keep.tobytes()).hexdigest(), data.channels, data.short_side, data.max_pixels)
+    return Labelled(fetch, torch.from_numpy(labels[supply.keep]), hashlib.sha256(repr(known).encode()).hexdigest())
 
 
 def evaluate_run(
@@ -125,7 +127,7 @@ def knn_probe(run: Run, splits: Splits, device: torch.device) -> Callable[[nn.Mo
 
     def probe(backbone: nn.Module) -> dict[str, float]:
         subject = Subject(featuriser=backbone, train=bank[0], test=queries[0], classes=classes, prep=prep, device=device)
-        return {"knn": judge(settings, subject).score.top1}
+        return {"knn": judge(settings, subject).score.value}
 
     return probe
 
@@ -137,4 +139,4 @@ def _sample(source: Source, data: Data, most: int, device: torch.device) -> tupl
     small = replace(data, short_side=min(enough, data.short_side or enough)) if data.size >= 64 else data
     loaded = load(source, small, keep=chosen)
     supply = Resident(loaded.pool, loaded.rows, device)
-    return _labelled(supply, source), supply
+    return _labelled(supply, source, small), supply

@@ -5,12 +5,13 @@ from dataclasses import fields
 from difflib import get_close_matches
 
 from stopgrad.config.codec import set_field
-from stopgrad.config.protocols import LINEAR, Knn, Lbfgs, Linear
+from stopgrad.config.protocols import LBFGS, LINEAR, Knn, Lbfgs, Linear
+from stopgrad.config.transfer import SVM, Svm
 from stopgrad.errors import UserError
 
-Settings = Knn | Lbfgs | Linear
+Settings = Knn | Lbfgs | Linear | Svm
 
-NAMED: Mapping[str, Mapping[str, Settings]] = {"knn": {"usual": Knn()}, "lbfgs": {"usual": Lbfgs()}, "linear": LINEAR}
+NAMED: Mapping[str, Mapping[str, Settings]] = {"knn": {"usual": Knn()}, "lbfgs": LBFGS, "linear": LINEAR, "svm": SVM}
 """Protocol to whose settings to settings. The first ones are taken where none are asked for."""
 
 

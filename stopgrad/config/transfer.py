@@ -50,9 +50,9 @@ class Svm:
 
 
 SVM = {
-    "plain": Svm(),
-    # VISSL's VOC07 benchmark (svm_trainer.py): class weights 2 and 1, three folds, these eleven costs.
+    # VISSL's VOC07 benchmark (svm_trainer.py and its configuration): class weights 2 and 1, three folds, these eleven costs.
     "voc07": Svm(positive_weight=2.0),
+    "plain": Svm(),
 }
 
 

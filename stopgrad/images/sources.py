@@ -34,9 +34,9 @@ def open_splits(spec: Any, labels: LabelRule = "auto") -> Splits:
     """Return the training part and, where there is one, the test part of ``spec``; no image is decoded yet.
 
     spec: ``bundled``; the path of a folder of images, of a list (.csv, .parquet), of what ``stopgrad pack`` wrote, of a .tar, .parquet or
-    .arrow file with images in it, or a folder of such, or of a folder with CIFAR-10/100 (binary or Python version) or IDX files, or of
-    PASCAL VOC; a Source or Splits; or arrays, as ``from_arrays`` takes them. labels: ``none`` drops them, ``folders`` insists on them, ``auto`` takes them where they
-    are obvious. Raises UserError naming what is missing or damaged; a folder without images is an error too.
+    .arrow file with images in it, or a folder of such, or of a folder with CIFAR-10/100 (binary or Python version), IDX files or PASCAL VOC;
+    a Source or Splits; or arrays, as ``from_arrays`` takes them. labels: ``none`` drops them, ``folders`` insists on them, ``auto`` takes
+    them where they are obvious. Raises UserError naming what is missing or damaged; a folder without images is an error too.
     """
     if isinstance(spec, Splits | Source):
         splits = spec if isinstance(spec, Splits) else Splits(spec, None)

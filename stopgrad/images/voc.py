@@ -46,7 +46,7 @@ def open_voc(folder: Path, rule: LabelRule, name: str) -> Splits:
     skipped["images in no list used"] = len(files.keys() - set().union(*listed))
     said = [None if rule == "none" else _said(folder, part, images) for part, images in zip(chosen, listed, strict=True)]
     classes = None if said[0] is None else tuple(sorted({label for part in said if part is not None for label in part}))
-    sources = []
+    sources: list[FileSource] = []
     for part, images, shown in zip(chosen, listed, said, strict=True):
         labels = None if classes is None or shown is None else _presence(images, shown, classes)
         names = [files.get(image, (f"{image}.jpg", -1)) for image in images]
@@ -72,9 +72,9 @@ def _parts(folder: Path) -> tuple[list[str], list[str]]:
     """Return the lists of the training and the test part, and the others; an empty text stands for all images."""
     there = [part for part in ("trainval", "train", "val", "test") if (folder / _LISTS / f"{part}.txt").is_file()]
     if "test" in there:
-        chosen = [*(part for part in ("trainval", "train") if part in there), ""][:1] + ["test"]
-        if not chosen[0]:
+        if there[0] not in ("trainval", "train"):
             raise UserError(f"{folder / _LISTS}: lists test and neither trainval nor train; add trainval.txt")
+        chosen = [there[0], "test"]
     elif {"train", "val"} <= set(there):
         chosen = ["train", "val"]
     else:

@@ -158,5 +158,5 @@ def test_the_batch_is_no_larger_than_the_images() -> None:
 
 
 def test_a_loss_that_is_not_finite_is_told(bright: tuple[Pool, Tensor], prep: Preparation) -> None:
-    with pytest.raises(UserError, match="not finite in epoch 1 of 6 at lr 1e\\+38; take a lower lr"):
+    with pytest.raises(UserError, match="not finite within 6 epochs at lr 1e\\+38; take a lower lr"):
         trained(Pixels(1, 8), Labelled.resident(*bright), prep, replace(SGD, lr=1e38), 64)
