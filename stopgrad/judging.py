@@ -22,6 +22,7 @@ from stopgrad.loader import Resident, Supply, open_supply
 from stopgrad.methods import initial_backbone
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.files import digest
+from stopgrad.protocols.cache import FeatureCache
 from stopgrad.protocols.features import Labelled, Pixels, Preparation
 from stopgrad.protocols.judge import Settings, Subject, judge
 
@@ -50,6 +51,11 @@ def parts(splits: Splits, data: Data, device: torch.device, tell: Callable[[str]
     lenient = replace(data, max_bad=1.0)  # training has decided how many may be bad; here they are named
     supplies = [open_supply(part, lenient, device, tell, naming(tell))[0] for part in (train, test)]
     return Parts(_labelled(supplies[0], train, data), _labelled(supplies[1], test, data), len(train.classes), preparation(data, supplies[0]))
+
+
+def images_digest(splits: Splits) -> str:
+    """Return a hex digest of what the images of both parts are."""
+    return hashlib.sha256("".join(part.fingerprint() for part in splits if part is not None).encode()).hexdigest()
 
 
 def preparation(data: Data, supply: Supply) -> Preparation:
@@ -84,10 +90,11 @@ def evaluate_run(
     step: int,
     device: torch.device,
     tell: Callable[[str], None],
+    cache: FeatureCache | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a line of evaluations.jsonl for every kind of features and every protocol; features are computed once a kind."""
+    """Yield a line of evaluations.jsonl for every kind of features and every protocol; features are computed once a kind, or taken from ``cache``."""
     images = parts(splits, run.data, device, tell)
-    same = hashlib.sha256("".join(part.fingerprint() for part in splits if part is not None).encode()).hexdigest()
+    same = images_digest(splits)
     settings = [_fitting(s, len(images.train)) for s in settings]
     for kind, featuriser in kinds.items():
         weights = digest(featuriser) if isinstance(featuriser, Backbone) else None
@@ -99,6 +106,7 @@ def evaluate_run(
             prep=images.prep,
             device=device,
             name=kind,
+            cache=cache,
         )
         for one in settings:
             about = {"features": kind, "weights_sha256": weights, "step": step if kind == "backbone" else 0, "images_sha256": same}

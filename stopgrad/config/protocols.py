@@ -85,6 +85,10 @@ class Linear:
     """Probability of a horizontal flip."""
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.sweep and (min(self.sweep) <= 0 or not 0 < self.held_out < 1):
+            raise UserError(f"linear: sweep takes rates above 0 and held_out a share below 1, not {self.sweep} and {self.held_out}")
+
 
 LINEAR = {
     # Official code, main_lincls.py and README: LARS as apex LARC without clipping. The paper's TPU code had lr 0.02 (App. A); its author:

@@ -43,10 +43,16 @@ class Svm:
     """Of the cross-validation."""
     positive_weight: float = 1.0
     """What an image of the class weighs beside one without it."""
-    tolerance: float = 1e-6
+    tolerance: float = 1e-7
     """A fit is finished when no entry of the (preconditioned) gradient is above this; the objective is a mean over the images."""
     evaluations: int = 2000
     """Times that L-BFGS computes the objective at most, a fit."""
+
+    def __post_init__(self) -> None:
+        if not self.costs or min(self.costs) <= 0 or self.positive_weight <= 0:
+            raise UserError(f"svm: costs and positive_weight must be above 0, not {self.costs} and {self.positive_weight}")
+        if self.folds < 2:
+            raise UserError(f"svm: folds is {self.folds}; take at least two")
 
 
 SVM = {

@@ -24,6 +24,8 @@ from stopgrad.protocols.scores import Score
 from stopgrad.protocols.sweep import sweep
 
 Settings = Knn | Lbfgs | Linear | Svm
+MANY = (Lbfgs, Svm)
+"""Settings of the protocols for images that may show several classes each."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -134,7 +136,7 @@ def judge(settings: Settings, subject: Subject, tell: Callable[[str], object] = 
 def _refuse_wrong_labels(settings: Settings, subject: Subject, part: str, images: Labelled) -> None:
     """Raise UserError where labels are not what the protocol, or the number of classes, wants them to be."""
     who, classes = settings.protocol, subject.classes
-    if images.several and not isinstance(settings, Lbfgs | Svm):
+    if images.several and not isinstance(settings, MANY):
         raise UserError(f"{who}: needs one class an image, and these may show several; take --protocol svm or lbfgs")
     if images.several != subject.train.several:
         raise UserError(f"{who}: images of one part have one class each and those of the other may show several; give parts of one kind")

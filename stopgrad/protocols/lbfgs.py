@@ -74,7 +74,7 @@ def choose(features: Tensor, labels: Tensor, classes: int, settings: Lbfgs, metr
     """Return the regression on ``features`` (N, F) float32 and ``labels``, on one device, with the penalty best on held-out images.
 
     ``labels`` (N,) int64, or (N, classes) int8 where an image may show several; ``metric`` says what is best. Raises UserError when no class
-    has the images to spare one, or the sweep is empty or not above 0.
+    has the images to spare one.
     """
     order, spared = hold_out(labels, settings.held_out)
     mean, std = standard(features)

@@ -59,11 +59,9 @@ class Svms:
 def train(features: Tensor, labels: Tensor, classes: int, settings: Svm, metric: Metric, tell: Callable[[str], object]) -> Svms:
     """Train on ``features`` (N, F) and ``labels``, (N,) int64 or (N, classes) int8, on one device; ``tell`` hears of every cost.
 
-    Which images are held out for a fold depends on the labels alone. Raises UserError for settings that make no sense, and when no
-    class has both images to learn from and others to be held out.
+    Which images are held out for a fold depends on the labels alone. Raises UserError when no class has
+    both images to learn from and others to be held out.
     """
-    if min(settings.costs, default=0) <= 0 or settings.positive_weight <= 0 or settings.folds < 2:
-        raise UserError(f"svm: costs and positive_weight must be above 0 and folds at least 2, not {settings}")
     signs = labels.double() if labels.ndim == 2 else F.one_hot(labels, classes).double() * 2 - 1  # (N, classes)
     able = ((signs > 0).any(0) & (signs < 0).any(0)).nonzero()[:, 0]
     if not len(able) or (labels.ndim == 1 and len(able) < 2):

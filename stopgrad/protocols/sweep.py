@@ -45,10 +45,8 @@ def sweep(
     """Return the best of ``settings.sweep``: all are trained in one pass on nine tenths of the images, say, and judged on the others.
 
     ``features`` (N, F) float32 are those of all training ``images``, prepared. Of equally good rates the smallest is taken. Raises UserError
-    for rates that are not above 0, when no image can be held out, and when no rate gave a finite loss.
+    when no image can be held out, and when no rate gave a finite loss.
     """
-    if min(settings.sweep) <= 0:
-        raise UserError(f"linear: sweep takes rates above 0, not {settings.sweep}")
     order, spared = hold_out(images.labels, settings.held_out, "linear", "the rate")
     held, kept = order[:spared], order[spared:]
     taken = fitted(settings, len(kept))

@@ -26,6 +26,7 @@ LAYERS = {
         "accuracies",
         "thumbnails",
         "settle",
+        "transfer",
         "api",
         "inside",
         "estimate",
@@ -62,6 +63,7 @@ TORCH_FREE = (
     "images.pack",
     "images.kept",
     "images.bundled",
+    "transfer.rows",
     "nets.names",
 )
 
