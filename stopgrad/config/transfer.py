@@ -43,7 +43,7 @@ class Svm:
     """Of the cross-validation."""
     positive_weight: float = 1.0
     """What an image of the class weighs beside one without it."""
-    tolerance: float = 1e-7
+    tolerance: float = 1e-8
     """A fit is finished when no entry of the (preconditioned) gradient is above this; the objective is a mean over the images."""
     evaluations: int = 2000
     """Times that L-BFGS computes the objective at most, a fit."""
