@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from stopgrad.images.bad import Bad, listed
 from stopgrad.images.opened import refuse_unjudgeable
 from stopgrad.images.pool import Pool, load
 from stopgrad.images.source import Source, Splits
+from stopgrad.images.threads import in_threads
 from stopgrad.loader import Resident, Supply, open_supply
 from stopgrad.methods import initial_backbone
 from stopgrad.nets.backbones import Backbone
@@ -78,8 +80,21 @@ def _labelled(supply: Supply, source: Source, data: Data) -> Labelled:
                 raise UserError(f"{source.name}: {batch.bad[0][0]} cannot be read ({batch.bad[0][1]}); judging needs every image, remove it")
             yield batch.pool, batch.rows
 
-    known = (source.fingerprint(), hashlib.sha256(supply.keep.tobytes()).hexdigest(), data.channels, data.short_side, data.max_pixels)
-    return Labelled(fetch, torch.from_numpy(labels[supply.keep]), hashlib.sha256(repr(known).encode()).hexdigest())
+    return Labelled(fetch, torch.from_numpy(labels[supply.keep]), cache(lambda: _content(supply, source, data)))
+
+
+def _content(supply: Supply, source: Source, data: Data) -> str:
+    """Return a hex digest of the images of ``supply``: of their pixels, or where they are streamed of their files and how these are read."""
+    sha = hashlib.sha256(repr((data.channels, data.short_side)).encode())
+    if isinstance(supply, Resident):
+        for row in range(len(supply)):
+            image = supply.pool.image(row)
+            sha.update(repr((image.shape, image.dtype)).encode())
+            sha.update(image.contiguous().view(torch.uint8).cpu().numpy().data)
+    else:
+        for one in in_threads(lambda i: source.digest(int(i)), supply.keep):
+            sha.update(one)
+    return sha.hexdigest()
 
 
 def evaluate_run(
@@ -90,9 +105,9 @@ def evaluate_run(
     step: int,
     device: torch.device,
     tell: Callable[[str], None],
-    cache: FeatureCache | None = None,
+    kept: FeatureCache | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a line of evaluations.jsonl for every kind of features and every protocol; features are computed once a kind, or taken from ``cache``."""
+    """Yield a line of evaluations.jsonl for every kind of features and every protocol; features are computed once a kind, or taken from ``kept``."""
     images = parts(splits, run.data, device, tell)
     same = images_digest(splits)
     settings = [_fitting(s, len(images.train)) for s in settings]
@@ -106,7 +121,7 @@ def evaluate_run(
             prep=images.prep,
             device=device,
             name=kind,
-            cache=cache,
+            cache=kept,
         )
         for one in settings:
             about = {"features": kind, "weights_sha256": weights, "step": step if kind == "backbone" else 0, "images_sha256": same}

@@ -1,8 +1,8 @@
 """Features that are computed once and kept in a folder: judging by several protocols, or again, passes no image through the network twice.
 
-A file is known by all that decides its bits: the network's weights, kind and settings, the images and how they are read, their preparation, the
-version of torch, the device and the threads. What the images are is known by names, sizes and labels (``Source.fingerprint``), so that a file
-replaced by another of equal size is not noticed; remove the folder then.
+A file is known by all that decides its bits: the network's weights, kind and settings (as its ``repr`` tells them), the images, their
+preparation, the version of torch, the device and the threads. The images are known by their content: names and sizes, by which a run knows its own,
+may well be those of another folder, and numbers of other images would be silently wrong.
 """
 
 import hashlib
@@ -41,9 +41,9 @@ class FeatureCache:
 
     def features(self, featuriser: nn.Module, images: Labelled, prep: Preparation, device: torch.device) -> Tensor:
         """Return what ``features`` returns, bit for bit: (N, F) float32 on the CPU; from the folder where they lie there. Raises as it does."""
-        if not images.fingerprint:
+        if images.identify is None:
             return features(featuriser, images, prep, device)
-        file = self.folder / f"features-{_key(featuriser, images, prep, device)}.safetensors"
+        file = self.folder / f"features-{_key(featuriser, images.identify(), prep, device)}.safetensors"
         kept = self._read(file, len(images)) if file.exists() else None
         if kept is not None:
             return kept
@@ -88,14 +88,14 @@ class FeatureCache:
             path.unlink()
 
 
-def _key(featuriser: nn.Module, images: Labelled, prep: Preparation, device: torch.device) -> str:
+def _key(featuriser: nn.Module, images: str, prep: Preparation, device: torch.device) -> str:
     """Return a hex digest of all that decides the bits of the features."""
     where = (
         torch.cuda.get_device_name(device)
         if device.type == "cuda"
         else f"{torch.get_num_threads()} threads {torch.backends.cpu.get_cpu_capability()}"
     )
-    about = (type(featuriser).__name__, repr(featuriser), asdict(prep), images.fingerprint, torch.__version__, where, PART)
+    about = (type(featuriser).__name__, repr(featuriser), asdict(prep), images, torch.__version__, where, PART)
     sha = hashlib.sha256(repr(about).encode())
     for name, value in sorted(featuriser.state_dict().items()):
         sha.update(repr((name, str(value.dtype), tuple(value.shape))).encode())

@@ -51,8 +51,8 @@ class Labelled:
     fetch: Fetch
     labels: Tensor
     """(images,) int64, the class of every image, from 0; or (images, classes) int8: 1 where it shows the class, -1 not, 0 not to be counted."""
-    fingerprint: str = ""
-    """Hex digest of what the images are and how they are read; empty where nobody knows, and features are not kept."""
+    identify: Callable[[], str] | None = None
+    """Returns a hex digest of the images themselves, as they are read; None where nobody can, and features are not kept."""
 
     @property
     def several(self) -> bool:

@@ -176,9 +176,9 @@ def _cross_entropy(logits: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
 
 def _logistic(logits: Tensor, presence: Tensor) -> tuple[Tensor, Tensor]:
     """Return the sum of the logistic losses, float64, of ``logits`` (classes, N) against 1, -1 or 0, and its gradient by them."""
-    against = -presence * logits
-    loss = (F.softplus(against) * presence.abs()).sum(dtype=torch.float64)
-    return loss, -presence * torch.sigmoid(against)
+    towards = presence * logits
+    loss = -(F.logsigmoid(towards) * presence.abs()).sum(dtype=torch.float64)
+    return loss, -presence * torch.sigmoid(-towards)
 
 
 def _second_moments(x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -108,7 +109,8 @@ def _on(
     for name, candidate in candidates.items():
         data = replace(candidate.data, source="", labels="auto")
         weights = digest(candidate.featuriser) if isinstance(candidate.featuriser, Backbone) else None
-        asked = {"protocol": settings.protocol, "settings": asdict(settings), "metric": metric, "data": asdict(data)}
+        asked: dict[str, Any] = {"protocol": settings.protocol, "settings": asdict(settings), "metric": metric, "data": asdict(data)}
+        asked["path"] = os.path.realpath(one.path)  # images of other folders may have the same names and sizes
         about = {
             "features": name,
             "data": one.name,
