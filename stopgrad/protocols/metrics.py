@@ -1,8 +1,9 @@
 """Each data set's own metric beside top-1: mean per class accuracy, and mean average precision where an image may show several classes.
 
-Intervals: top-1 has Wilson's (scores.py). Mean per class accuracy and mean average precision have the 95 % percentile bootstrap over
-``DRAWS`` draws of the test images: for the first within every class, whose sizes stay; for the second over all images. Both are narrower
-than they should be for classes of a few images, and of no width where every image is right.
+Intervals, 95 %: top-1 has Wilson's (scores.py). The others have bootstraps over ``DRAWS`` draws of the test images. That of mean per class
+accuracy draws within every class, whose sizes stay, and takes the percentiles. That of mean average precision draws from all images and is the
+basic one (percentiles reflected at the value: an image drawn twice is found twice, so that draws are precise too often, the more so the fewer
+images show a class). Both are narrower than they should be for classes of a few images, and of no width where every image is right.
 """
 
 from dataclasses import replace
@@ -51,7 +52,9 @@ def scored(votes: Tensor, labels: Tensor, classes: int, metric: Metric) -> Score
     per_class = precisions(votes, labels, metric)
     if all(ap is None for ap in per_class):
         raise UserError(f"{metric}: no class has both a test image that shows it and training images to learn it from; give more labelled images")
-    bounds = _bounds(_resampled(votes, labels, metric))
+    value = measure(votes, labels, classes, metric)
+    low, high = _bounds(_resampled(votes, labels, metric))
+    bounds = max(0.0, 2 * value - high), min(1.0, 2 * value - low)
     return Score(top1=None, top5=None, n=len(votes), per_class=tuple(per_class), metric=metric, bounds=bounds)
 
 

@@ -20,6 +20,9 @@ from stopgrad.keys import generator
 from stopgrad.protocols.metrics import measure, precisions
 from stopgrad.protocols.minimise import minimise
 
+LOOSE = 100.0
+"""How much earlier fits end that only rank the costs; the final ones end at the tolerance."""
+
 
 @dataclass(frozen=True, eq=False)
 class Svms:
@@ -75,7 +78,7 @@ def train(features: Tensor, labels: Tensor, classes: int, settings: Svm, metric:
         each, path = [], fitting.path(c)
         for fold in range(settings.folds):
             held = folds == fold
-            w = starts[fold] = fitting.fit(path, ~held, starts[fold])
+            w = starts[fold] = fitting.fit(path, ~held, starts[fold], tolerance=LOOSE * settings.tolerance)
             votes = (fitting.x @ w.T).cpu()
             each.append(_figures(votes, labels.cpu(), signs[:, able].cpu(), held.cpu(), ~held.cpu(), metric, able.cpu(), classes))
         figures.append(torch.stack(each).nanmean(0))
@@ -90,11 +93,16 @@ def extended(features: Tensor) -> Tensor:
 
 
 class _Fitting:
-    """Fits on images that stay the same."""
+    """Fits on images that stay the same.
+
+    A minimum is a sum of images, so that with fewer of them than features it is searched among those: in an orthonormal basis of their span.
+    """
 
     def __init__(self, x: Tensor, signs: Tensor, settings: Svm) -> None:
-        self.x, self.signs, self.settings = x, signs, settings
-        self.moments = x.T @ x / len(x)
+        self._basis = torch.linalg.qr(x.T).Q if len(x) < x.shape[1] else None  # (F + 1, r)
+        self.x = x if self._basis is None else x @ self._basis
+        self.signs, self.settings = signs, settings
+        self.moments = self.x.T @ self.x / len(x)
         self.weights = torch.where(signs > 0, settings.positive_weight, 1.0) * signs.abs()
         self.unfinished = 0
 
@@ -104,8 +112,17 @@ class _Fitting:
         root = torch.linalg.cholesky(2 * self.moments + l2 * one)
         return _Path(l2, root, torch.linalg.solve_triangular(root, one, upper=False))
 
-    def fit(self, path: "_Path", taking: Tensor, start: Tensor | None, columns: Tensor | slice = slice(None)) -> Tensor:
-        """Return the weights (classes, F + 1) of ``columns`` from the images that are ``taking`` part, (N, classes) or (N, 1) bool."""
+    def weights_of(self, found: Tensor) -> Tensor:
+        """Return (classes, F + 1) of weights in the basis (classes, r)."""
+        return found if self._basis is None else found @ self._basis.T
+
+    def fit(
+        self, path: "_Path", taking: Tensor, start: Tensor | None, columns: Tensor | slice = slice(None), tolerance: float | None = None
+    ) -> Tensor:
+        """Return the weights (classes, r) of ``columns``, in the basis, from the images that are ``taking`` part, (N, classes) or (N, 1) bool.
+
+        ``tolerance`` None: that of the settings.
+        """
         signs, weights = self.signs[:, columns], self.weights[:, columns] * taking
 
         def at(v: Tensor) -> tuple[float, Tensor]:
@@ -113,7 +130,7 @@ class _Fitting:
             return value, slope @ path.inverse.T
 
         v = self.x.new_zeros(signs.shape[1], self.x.shape[1]) if start is None else start @ path.root
-        found = minimise(at, v, self.settings.evaluations, self.settings.tolerance)
+        found = minimise(at, v, self.settings.evaluations, tolerance or self.settings.tolerance)
         self.unfinished += found.evaluations == self.settings.evaluations
         return found.at @ path.inverse
 
@@ -171,13 +188,15 @@ def _final(fitting: _Fitting, figures: Tensor, costs: list[float], able: Tensor,
         raise UserError("svm: no class has as many images as it takes to hold one out and learn from another; give more labelled images")
     own = torch.where(figures.isnan(), mean[:, None], figures).expand(-1, len(able))
     best = own.argmax(0)  # the first, and so the smallest, of equals
-    weight = fitting.x.new_full((classes, fitting.x.shape[1]), torch.nan)
+    everyone = torch.ones_like(fitting.signs[:, :1], dtype=torch.bool)
+    found = torch.empty(len(able), fitting.x.shape[1], dtype=fitting.x.dtype, device=fitting.x.device)
     chosen: list[float | None] = [None] * classes
     for place in sorted(set(best.tolist())):
-        columns = (best == place).nonzero()[:, 0]
-        weight[able[columns]] = fitting.fit(
-            fitting.path(costs[place]), torch.ones_like(fitting.signs[:, :1], dtype=torch.bool), None, columns.to(able.device)
-        )
-        for k in able[columns.to(able.device)].tolist():
+        columns = (best == place).nonzero()[:, 0].to(able.device)
+        found[columns] = fitting.fit(fitting.path(costs[place]), everyone, None, columns)
+        for k in able[columns].tolist():
             chosen[k] = costs[place]
+    known = fitting.weights_of(found)
+    weight = known.new_full((classes, known.shape[1]), torch.nan)
+    weight[able] = known
     return Svms(weight, tuple(chosen), dict(zip(costs, mean.tolist(), strict=True)), fitting.unfinished)

@@ -44,7 +44,7 @@ def test_a_fit_is_liblinears(c: float, positive: float) -> None:
     x, presence = drawn(300)
     full = extended(x)
     fitting = _Fitting(full, presence.double(), Svm(positive_weight=positive))
-    mine = fitting.fit(fitting.path(c), ALL.expand(300, 1), None)
+    mine = fitting.weights_of(fitting.fit(fitting.path(c), ALL.expand(300, 1), None))
     assert fitting.unfinished == 0
     for k in range(4):
         counted = presence[:, k] != 0
@@ -53,6 +53,19 @@ def test_a_fit_is_liblinears(c: float, positive: float) -> None:
         both = [objective(full, presence[:, k : k + 1].double(), fitting.weights[:, k : k + 1], v[None], 1 / (c * 300))[0] for v in (mine[k], w)]
         assert both[0] == pytest.approx(both[1], rel=1e-6)
         torch.testing.assert_close(full @ mine[k], torch.from_numpy(theirs.decision_function(full[:, :-1].numpy())), rtol=0, atol=1e-3)
+
+
+def test_fewer_images_than_features() -> None:
+    """Searched among sums of the images, where liblinear's minimum lies too."""
+    x, presence = drawn(25, features=40)
+    found = train(x, presence, 4, Svm(costs=(5.0,)), "map", quiet)
+    for k in range(4):
+        counted = presence[:, k] != 0
+        theirs = liblinear(extended(x)[counted, :-1], presence[counted, k], 5.0, 1.0)
+        torch.testing.assert_close(
+            found.decisions(x)[:, k], torch.from_numpy(theirs.decision_function(extended(x)[:, :-1].numpy())), rtol=0, atol=1e-3
+        )
+    assert found.weight.shape == (4, 41)
 
 
 def test_the_objective_in_loops_and_its_gradient() -> None:
