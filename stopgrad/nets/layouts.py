@@ -51,7 +51,13 @@ WRAPPERS = ("module", "_orig_mod")
 
 _STATE = (("state_dict",),)
 _HEAD = r"fc\.(weight|bias)$"
-_SOLO = (r"(momentum_)?(classifier|projector|predictor|head)\d*\.", r"queue(_y|_ptr|_index)?$", r"prototypes\.", r"transformer_encoder\.")
+_SOLO = (
+    r"(momentum_)?(classifier|projector|predictor|head)\d*\.",
+    r"queue(_y|_ptr|_index)?$",
+    r"prototypes\.",
+    r"transformer_encoder\.",
+    r"local_memory_\w+$",
+)
 _LIGHTLY = (
     r"(student_|teacher_|key_)?(projection|prediction)_head(_global|_local)?(_momentum)?\.",
     r"(backbone_momentum|key_backbone|teacher_backbone|student_backbone)\.",
@@ -175,7 +181,7 @@ LAYOUTS = (
     ),
     Layout(
         name="solo-learn-encoder",
-        of="solo-learn before 1.0.4",
+        of="solo-learn, older versions",
         at=_STATE,
         prefix="encoder.",
         left=(*_SOLO, r"momentum_encoder\."),
@@ -249,10 +255,8 @@ def _simclr2(key: str) -> str | None:
         return None
     stage, number, layer, shortcut, last = block.groups()
     if shortcut:
-        inner = f"downsample.{0 if shortcut == 'shortcut' else 1}"
-    else:
-        inner = f"{'conv' if layer in '024' else 'bn'}{int(layer[0]) // 2 + 1}"
-    return f"layer{stage}.{number}.{inner}.{last}"
+        return f"layer{stage}.{number}.downsample.{0 if shortcut == 'shortcut' else 1}.{last}"
+    return f"layer{stage}.{number}.{'conv' if layer in '024' else 'bn'}{int(layer[0]) // 2 + 1}.{last}"
 
 
 NAMINGS: dict[Naming, Callable[[str], str | None]] = {
