@@ -5,6 +5,7 @@ Nothing here knows the table of layouts. Every maker returns what is saved, and 
 
 import argparse
 import copy
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -60,7 +61,7 @@ def headless(net: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 def head(*widths: int) -> nn.Sequential:
-    return nn.Sequential(*[m for a, b in zip(widths[:-1], widths[1:], strict=True) for m in (nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU())])
+    return nn.Sequential(*[m for a, b in itertools.pairwise(widths) for m in (nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU())])
 
 
 def checkpoint(state: dict[str, Tensor], **beside: Any) -> dict[str, Any]:

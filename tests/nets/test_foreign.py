@@ -18,7 +18,6 @@ from stopgrad.nets.foreign import Asked, open_foreign
 from stopgrad.nets.layouts import NAMES
 from tests.nets.foreign_files import FILES, moco, resnet, simsiam, solo_learn
 
-
 LARGE = ("wide_resnet50_2", "resnext50_32x4d")
 """Made at full width, since the width is what tells them apart: seconds each."""
 
