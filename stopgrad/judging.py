@@ -1,4 +1,4 @@
-"""Judging a run: the backbone beside raw pixels and its own random initialisation, on the labelled images of a source."""
+"""Judging: a backbone beside raw pixels and its own random initialisation, on the labelled images of a source."""
 
 import hashlib
 import math
@@ -19,10 +19,9 @@ from stopgrad.images.opened import refuse_unjudgeable
 from stopgrad.images.pool import Pool, load
 from stopgrad.images.source import Source, Splits
 from stopgrad.loader import Resident, Supply, open_supply
-from stopgrad.methods import initial_backbone
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.files import digest
-from stopgrad.protocols.features import Labelled, Pixels, Preparation
+from stopgrad.protocols.features import Labelled, Preparation
 from stopgrad.protocols.judge import Settings, Subject, judge
 
 Kind = Literal["pixels", "random", "backbone"]
@@ -74,8 +73,8 @@ def _labelled(supply: Supply, source: Source) -> Labelled:
     return Labelled(fetch, torch.from_numpy(source.labels[supply.keep]))
 
 
-def evaluate_run(
-    run: Run,
+def evaluations(
+    data: Data,
     kinds: Mapping[Kind, nn.Module],
     splits: Splits,
     settings: Iterable[Settings],
@@ -83,8 +82,11 @@ def evaluate_run(
     device: torch.device,
     tell: Callable[[str], None],
 ) -> Iterator[dict[str, Any]]:
-    """Yield a line of evaluations.jsonl for every kind of features and every protocol; features are computed once a kind."""
-    images = parts(splits, run.data, device, tell)
+    """Yield a line of evaluations.jsonl for every kind of features and every protocol; features are computed once a kind.
+
+    ``data`` says how images are read: channels, size, mean and std above all.
+    """
+    images = parts(splits, data, device, tell)
     same = hashlib.sha256("".join(part.fingerprint() for part in splits if part is not None).encode()).hexdigest()
     settings = [_fitting(s, len(images.train)) for s in settings]
     for kind, featuriser in kinds.items():
@@ -101,11 +103,6 @@ def evaluate_run(
         for one in settings:
             about = {"features": kind, "weights_sha256": weights, "step": step if kind == "backbone" else 0, "images_sha256": same}
             yield about | judge(one, subject, tell).record() | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
-
-
-def baselines(run: Run, initial: Backbone | None = None) -> dict[Kind, nn.Module]:
-    """Return what a backbone is compared with: raw pixels, and the weights that training began with (of a module of your own: ``initial``)."""
-    return {"pixels": Pixels(run.data.channels, run.data.size), "random": initial or initial_backbone(run)}
 
 
 def _fitting(settings: Settings, images: int) -> Settings:

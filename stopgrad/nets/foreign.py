@@ -2,21 +2,21 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stopgrad.config import Net
 from stopgrad.errors import UserError
 from stopgrad.nets.architecture import COUNTER, Architecture, Misfit, architecture
 from stopgrad.nets.backbones import Backbone, build
-from stopgrad.nets.files import Loaded, digest
+from stopgrad.nets.files import Loaded, digest, load
 from stopgrad.nets.layouts import LAYOUTS, NAMES, NAMINGS, Layout, known_left, marked, unwrapped
-from stopgrad.nets.pickled import Tree, read
+from stopgrad.nets.pickled import Tree, metadata, read
 
 LISTED = 40
 """Layers whose keys an error names; of more, the rest is counted."""
@@ -58,6 +58,22 @@ class _Fit:
     """How many keys do not fit."""
 
 
+def open_file(path: Path, asked: Asked, into: nn.Module | None = None) -> Loaded:
+    """Return the backbone in ``path``: stopgrad's own file, which says itself what it is, or another project's; see ``load`` and ``open_foreign``.
+
+    ``into``: a fresh module of the user's own kind, which stopgrad's file may hold.
+    """
+    if "stopgrad" not in metadata(path) and into is None:
+        return open_foreign(path, asked)
+    if asked.layout is not None:
+        raise UserError(f"{path}: stopgrad's own file, which says itself what it is; leave --layout away")
+    found = load(path, into)
+    if asked.stem is not None and found.net is not None and found.net.stem != asked.stem:
+        raise UserError(f"{path}: has the stem {found.net.stem}, not {asked.stem}")
+    size, mean, std = colours_and_size(path, found.channels, asked, found.size, found.mean, found.std)
+    return replace(found, size=size, mean=mean, std=std)
+
+
 def open_foreign(path: Path, asked: Asked) -> Foreign:
     """Return the backbone in another project's file, its features those of the source network; nothing in the file is executed.
 
@@ -72,19 +88,23 @@ def open_foreign(path: Path, asked: Asked) -> Foreign:
     net = Net(backbone=fit.found.backbone, stem=_stem(path, fit, asked), width=fit.found.width, zero_init_residual=False)  # type: ignore[arg-type]
     size, (mean, std) = (fit.layout.size, fit.layout.colours) if fit.found.kernel == 7 else fit.layout.small
     settings = colours_and_size(path, fit.found.channels, asked, size, mean, std)
-    backbone = filled(net, fit.found.channels, settings[0], fit.state)
+    backbone = fresh(net, fit.found.channels, settings[0])
+    fill(backbone, fit.state)
     return described(path, backbone, net, settings, fit.layout.name, (_assumed(fit.layout, settings, asked),))
 
 
-def filled(net: Net, channels: int, size: int, state: Mapping[str, Tensor]) -> Backbone:
-    """Return the network ``net`` with the tensors of ``state``, which fit it, in fp32; a missing count of batches is 0."""
+def fresh(net: Net, channels: int, size: int) -> Backbone:
+    """Return ``net`` freshly initialised, always with the same weights. The random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        backbone = build(net, channels, size)
-    own = backbone.net.state_dict()
+        torch.default_generator.manual_seed(0)
+        return build(net, channels, size)
+
+
+def fill(backbone: Backbone, state: Mapping[str, Tensor]) -> None:
+    """Give ``backbone`` the tensors of ``state``, which fit it, in its own type; a missing count of batches is 0."""
     with torch.no_grad():
-        for name, value in own.items():
+        for name, value in backbone.net.state_dict().items():
             value.copy_(state[name]) if name in state or not name.endswith(COUNTER) else value.zero_()
-    return backbone
 
 
 def described(

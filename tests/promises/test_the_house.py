@@ -22,6 +22,8 @@ LAYERS = {
     5: (
         "plan",
         "beforehand",
+        "wanted",
+        "what",
         "judging",
         "accuracies",
         "thumbnails",
@@ -50,6 +52,7 @@ TORCH_FREE = (
     "recipes",
     "plan",
     "beforehand",
+    "wanted",
     "commands",
     "compare",
     "cli",
