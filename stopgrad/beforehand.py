@@ -138,8 +138,9 @@ def refuse_missing(images: str) -> None:
 
 
 def refuse_no_run(path: Path) -> None:
-    """Raise UserError when ``path`` holds no run, naming the nearest folder."""
-    existing(str(path))
+    """Raise UserError when ``path`` holds neither a run nor evaluations of something else, naming the nearest folder."""
+    if (existing(str(path)) / "what.json").exists():
+        return
     RunDirectory(path).read_config()
 
 
