@@ -190,13 +190,15 @@ def _name_bad(directory: RunDirectory, bad: Sequence[Bad], listeners: Listeners)
 
 def _take_weights(run: Run, backbone: nn.Module) -> None:
     """Start from ``net.init``, where one is named."""
-    if run.net.init is not None:
-        stem = run.net.stem if run.net.backbone in RESNETS else None
-        saved = trained(run.net.init, Asked(stem=stem)).backbone.state_dict()
-        try:
-            backbone.load_state_dict(saved)
-        except RuntimeError:
-            raise UserError(f"net.init: the backbone of {run.net.init} is not a {run.net.backbone} as this run has it") from None
+    if run.net.init is None:
+        return
+    stem = run.net.stem if run.net.backbone in RESNETS else None
+    try:
+        backbone.load_state_dict(trained(run.net.init, Asked(stem=stem)).backbone.state_dict())
+    except UserError as error:
+        raise UserError(f"net.init: {error}") from None
+    except RuntimeError:
+        raise UserError(f"net.init: the backbone of {run.net.init} is not a {run.net.backbone} as this run has it") from None
 
 
 def evaluate(
@@ -212,8 +214,8 @@ def evaluate(
     layout: str | None = None,
     stem: str | None = None,
     size: int | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
     out: str | os.PathLike[str] | None = None,
     tell: Callable[[str], None] = _quiet,
 ) -> list[dict[str, Any]]:
@@ -228,7 +230,7 @@ def evaluate(
     """
     if backbone is None:
         judgeable(os.fspath(what), layout, data, head)
-    given = Asked(layout=layout, stem=stem, size=size, mean=_values(mean), std=_values(std))
+    given = Asked(layout=layout, stem=stem, size=size, mean=mean, std=std)
     on, opened = pick_device(device), open_what(os.fspath(what), given, head=head, module=backbone, out=None if out is None else Path(out))
     splits = data if isinstance(data, Splits) else opened.images(None if data is None else _spec(data), labels)
     return judged(opened, protocols, splits, features, on, tell)
@@ -290,10 +292,6 @@ def load_backbone(
     if head:
         return with_head(Path(what), head).eval()
     return trained(os.fspath(what), Asked(layout=layout, stem=stem), into).backbone.eval()
-
-
-def _values(numbers: Sequence[float] | None) -> tuple[float, ...] | None:
-    return None if numbers is None else tuple(map(float, numbers))
 
 
 def _spec(images: Images) -> Any:

@@ -78,7 +78,7 @@ class Net:
     zero_init_residual: bool
     """ResNets only: the last BN scale of every block starts at 0."""
     init: str | None = None
-    """A run or a backbone file to start from; None: random initialisation."""
+    """What to start from: a run, a backbone file, another project's checkpoint, or a network's name with weights; None: random initialisation."""
 
     @property
     def own(self) -> bool:
