@@ -1,4 +1,4 @@
-"""Judging a run: the backbone beside raw pixels and its own random initialisation, on the labelled images of a source."""
+"""Judging: a backbone beside raw pixels and its own random initialisation, on the labelled images of a source."""
 
 import hashlib
 import math
@@ -21,11 +21,10 @@ from stopgrad.images.pool import Pool, load
 from stopgrad.images.source import Source, Splits
 from stopgrad.images.threads import in_threads
 from stopgrad.loader import Resident, Supply, open_supply
-from stopgrad.methods import initial_backbone
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.files import digest
 from stopgrad.protocols.cache import FeatureCache
-from stopgrad.protocols.features import Labelled, Pixels, Preparation
+from stopgrad.protocols.features import Labelled, Preparation
 from stopgrad.protocols.judge import Settings, Subject, judge
 
 Kind = Literal["pixels", "random", "backbone"]
@@ -97,8 +96,8 @@ def _content(supply: Supply, source: Source, data: Data) -> str:
     return sha.hexdigest()
 
 
-def evaluate_run(
-    run: Run,
+def evaluations(
+    data: Data,
     kinds: Mapping[Kind, nn.Module],
     splits: Splits,
     settings: Iterable[Settings],
@@ -107,8 +106,11 @@ def evaluate_run(
     tell: Callable[[str], None],
     kept: FeatureCache | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a line of evaluations.jsonl for every kind of features and every protocol; features are computed once a kind, or taken from ``kept``."""
-    images = parts(splits, run.data, device, tell)
+    """Yield a line of evaluations.jsonl for every kind of features and every protocol; features are computed once a kind, or taken from ``kept``.
+
+    ``data`` says how images are read: channels, size, mean and std above all.
+    """
+    images = parts(splits, data, device, tell)
     same = images_digest(splits)
     settings = [_fitting(s, len(images.train)) for s in settings]
     for kind, featuriser in kinds.items():
@@ -126,11 +128,6 @@ def evaluate_run(
         for one in settings:
             about = {"features": kind, "weights_sha256": weights, "step": step if kind == "backbone" else 0, "images_sha256": same}
             yield about | judge(one, subject, tell).record() | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
-
-
-def baselines(run: Run, initial: Backbone | None = None) -> dict[Kind, nn.Module]:
-    """Return what a backbone is compared with: raw pixels, and the weights that training began with (of a module of your own: ``initial``)."""
-    return {"pixels": Pixels(run.data.channels, run.data.size), "random": initial or initial_backbone(run)}
 
 
 def _fitting(settings: Settings, images: int) -> Settings:

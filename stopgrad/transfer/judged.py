@@ -18,13 +18,14 @@ from stopgrad.errors import UserError
 from stopgrad.images.bad import refuse_several
 from stopgrad.images.opened import open_images, refuse_unjudgeable
 from stopgrad.images.source import Splits
-from stopgrad.judging import Parts, baselines, images_digest, parts
+from stopgrad.judging import Parts, images_digest, parts
 from stopgrad.nets.backbones import Backbone
-from stopgrad.nets.files import Loaded, digest, load
+from stopgrad.nets.files import digest
 from stopgrad.protocols.cache import FeatureCache
 from stopgrad.protocols.judge import MANY, Settings, Subject, judge
 from stopgrad.protocols.metrics import metric_of
-from stopgrad.runs import RunDirectory, append_line, backbone_file, read_lines
+from stopgrad.runs import append_line, read_lines
+from stopgrad.what import What
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,19 +40,11 @@ class Candidate:
     """Of its training, where that is known."""
 
 
-def of_run(run: Path) -> dict[str, Candidate]:
-    """Return the backbone of a finished run, and the one that it began with. Raises UserError where there is none."""
-    settled, trained = RunDirectory(run).read_config(), load(backbone_file(run))
+def candidates(what: What) -> dict[str, Candidate]:
+    """Return the backbone that ``what`` is, and the same network at random initialisation."""
     return {
-        "random": Candidate(baselines(settled)["random"], settled.data),
-        "backbone": Candidate(trained.backbone.eval(), settled.data, int(trained.extra["step"])),
+        kind: Candidate(what.kinds[kind], what.data, what.step if kind == "backbone" else 0) for kind in ("random", "backbone") if kind in what.kinds
     }
-
-
-def of_file(loaded: Loaded) -> Candidate:
-    """Return the backbone in a file of any name, such as one trained with labels; its images are prepared as the file says."""
-    data = Data(source="", channels=loaded.channels, mean=loaded.mean, std=loaded.std, size=loaded.size, short_side=None)
-    return Candidate(loaded.backbone.eval(), data, int(loaded.extra.get("step", 0)))
 
 
 def transfer(
