@@ -71,7 +71,7 @@ def _labelled(supply: Supply, source: Source) -> Labelled:
                 raise UserError(f"{source.name}: {batch.bad[0][0]} cannot be read ({batch.bad[0][1]}); judging needs every image, remove it")
             yield batch.pool, batch.rows
 
-    return Labelled(fetch, torch.from_numpy(source.labels[supply.keep]))
+    return Labelled(fetch, torch.from_numpy(source.labels[supply.keep]), lambda i: source.names.exact(int(supply.keep[i])))
 
 
 def evaluate_run(

@@ -51,6 +51,8 @@ class Labelled:
     fetch: Fetch
     labels: Tensor
     """(images,) int64, the class of every image, from 0."""
+    name: Callable[[int], str] | None = None
+    """The name of an image, where they have names: lists of few labels are of names."""
 
     @classmethod
     def resident(cls, pool: Pool, labels: Tensor) -> "Labelled":
