@@ -49,7 +49,7 @@ def parts(splits: Splits, data: Data, device: torch.device, tell: Callable[[str]
     assert test is not None
     lenient = replace(data, max_bad=1.0)  # training has decided how many may be bad; here they are named
     supplies = [open_supply(part, lenient, device, tell, naming(tell))[0] for part in (train, test)]
-    return Parts(_labelled(supplies[0], train), _labelled(supplies[1], test), len(train.classes), preparation(data, supplies[0]))
+    return Parts(labelled(supplies[0], train), labelled(supplies[1], test), len(train.classes), preparation(data, supplies[0]))
 
 
 def preparation(data: Data, supply: Supply) -> Preparation:
@@ -62,7 +62,8 @@ def naming(tell: Callable[[str], None]) -> Callable[[tuple[Bad, ...]], None]:
     return lambda bad: tell(f"set aside: {listed(bad)}") if bad else None
 
 
-def _labelled(supply: Supply, source: Source) -> Labelled:
+def labelled(supply: Supply, source: Source) -> Labelled:
+    """Return the images of ``supply``, which are of ``source``, with their labels. One that cannot be read when it is asked for is a UserError."""
     assert source.labels is not None
 
     def fetch(numbers: Iterable[Tensor]) -> Iterator[tuple[Pool, Tensor]]:
@@ -137,4 +138,4 @@ def _sample(source: Source, data: Data, most: int, device: torch.device) -> tupl
     small = replace(data, short_side=min(enough, data.short_side or enough)) if data.size >= 64 else data
     loaded = load(source, small, keep=chosen)
     supply = Resident(loaded.pool, loaded.rows, device)
-    return _labelled(supply, source), supply
+    return labelled(supply, source), supply

@@ -23,6 +23,7 @@ LAYERS = {
         "plan",
         "beforehand",
         "judging",
+        "distilling",
         "accuracies",
         "thumbnails",
         "settle",
