@@ -226,11 +226,9 @@ def test_what_is_kept_is_what_was_judged(subject: Subject, tmp_path: Path) -> No
     ids=["pixels", "one class", "one there", "several an image", "one image a class", "no rate", "all rates too high", "no layers"],
 )
 def test_what_cannot_be_tuned_is_refused(change: dict[str, object], settings: Finetune, message: str, subject: Subject) -> None:
-    asked = task(subject)
-    if "labels" in change:
-        asked = replace(asked, images=replace(subject.train, labels=change["labels"]))  # type: ignore[arg-type]
-    else:
-        asked = replace(asked, **change)  # type: ignore[arg-type]
+    images = replace(subject.train, labels=change.get("labels", subject.train.labels))  # type: ignore[arg-type]
+    others = {field: value for field, value in change.items() if field != "labels"}
+    asked = replace(task(subject), images=images, **others)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=message):
         finetune(asked, settings)
 

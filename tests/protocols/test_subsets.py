@@ -77,7 +77,7 @@ def test_a_name_of_two_lines_is_refused(tmp_path: Path) -> None:
     [
         (
             [name(0), "nowhere.png", *map(name, (1, 2, 3))],
-            "nowhere.png is not among the 400 training images; a line is an image's name, such as class 0",
+            "nowhere.png is not among the 400 training images; a line is an image's name",
         ),
         ([*map(name, (0, 1, 2, 3)), name(2)], r"class 2/002\.png is listed more than once"),
         ([*map(name, (0, 2, 4))], r"no image of 2 of the 4 classes is listed \(classes 1, 3\)"),

