@@ -51,7 +51,7 @@ def parts(splits: Splits, data: Data, device: torch.device, tell: Callable[[str]
     assert test is not None
     lenient = replace(data, max_bad=1.0)  # training has decided how many may be bad; here they are named
     supplies = [open_supply(part, lenient, device, tell, naming(tell))[0] for part in (train, test)]
-    return Parts(_labelled(supplies[0], train, data), _labelled(supplies[1], test, data), len(train.classes), preparation(data, supplies[0]))
+    return Parts(labelled(supplies[0], train, data), labelled(supplies[1], test, data), len(train.classes), preparation(data, supplies[0]))
 
 
 def images_digest(splits: Splits) -> str:
@@ -69,7 +69,8 @@ def naming(tell: Callable[[str], None]) -> Callable[[tuple[Bad, ...]], None]:
     return lambda bad: tell(f"set aside: {listed(bad)}") if bad else None
 
 
-def _labelled(supply: Supply, source: Source, data: Data) -> Labelled:
+def labelled(supply: Supply, source: Source, data: Data) -> Labelled:
+    """Return the images of ``supply``, which are of ``source``, with their labels. One that cannot be read when it is asked for is a UserError."""
     labels = source.labels if source.presence is None else source.presence
     assert labels is not None
 
@@ -79,7 +80,8 @@ def _labelled(supply: Supply, source: Source, data: Data) -> Labelled:
                 raise UserError(f"{source.name}: {batch.bad[0][0]} cannot be read ({batch.bad[0][1]}); judging needs every image, remove it")
             yield batch.pool, batch.rows
 
-    return Labelled(fetch, torch.from_numpy(labels[supply.keep]), cache(lambda: _content(supply, source, data)))
+    names, content = source.names, cache(lambda: _content(supply, source, data))
+    return Labelled(fetch, torch.from_numpy(labels[supply.keep]), identify=content, name=lambda i: names.exact(int(supply.keep[i])))
 
 
 def _content(supply: Supply, source: Source, data: Data) -> str:
@@ -159,4 +161,4 @@ def _sample(source: Source, data: Data, most: int, device: torch.device) -> tupl
     small = replace(data, short_side=min(enough, data.short_side or enough)) if data.size >= 64 else data
     loaded = load(source, small, keep=chosen)
     supply = Resident(loaded.pool, loaded.rows, device)
-    return _labelled(supply, source, small), supply
+    return labelled(supply, source, small), supply

@@ -24,11 +24,13 @@ class Group:
     """True: the learning rate stays at its peak the whole run (SimSiam's predictor, Table 1c)."""
     scale: float = 1.0
     """Multiplies the learning rate (BYOL's predictor without a momentum encoder: 10)."""
+    plain: bool = False
+    """True: as BN and biases are, neither decayed nor under LARS adapted (SimCLR's classifier)."""
 
 
 def peak_lr(cfg: Optim, batch: int) -> float:
-    """Return the learning rate at its highest: ``lr * batch / 256``, or under the square-root rule ``lr * sqrt(batch)``."""
-    return cfg.lr * (batch / 256 if cfg.lr_rule == "linear" else math.sqrt(batch))
+    """Return the learning rate at its highest: ``lr * batch / 256``, under the square-root rule ``lr * sqrt(batch)``, or ``lr`` where it is fixed."""
+    return cfg.lr * {"linear": batch / 256, "sqrt": math.sqrt(batch), "fixed": 1.0}[cfg.lr_rule]
 
 
 def lr_at(cfg: Optim, batch: int, step: int, steps: int, steps_per_epoch: int) -> float:
@@ -47,7 +49,7 @@ class Optimizer:
 
     SGD: g ← g + λw, v ← μv + g, w ← w − lr·v (Nesterov: w ← w − lr·(g + μv)). LARS (You et al., arXiv:1708.03888, as SimCLR uses it): g ← g + λw,
     r = trust·‖w‖/‖g‖ (1 where either norm is 0), v ← μv + lr·r·g, w ← w − v; BN and bias parameters
-    have r = 1 and λ = 0, unless ``decay_bn_bias``.
+    have r = 1 and λ = 0, unless ``decay_bn_bias``; so have groups that are ``plain``.
     """
 
     def __init__(self, groups: Sequence[Group], cfg: Optim) -> None:
@@ -56,7 +58,8 @@ class Optimizer:
         self.parts: dict[tuple[bool, float, bool], _Part] = {}
         for group in groups:
             for name, p in group.params:
-                key = (group.fixed_lr, group.scale, cfg.decay_bn_bias or p.ndim > 1)  # BN scales and all biases have one dimension
+                full = not group.plain and (cfg.decay_bn_bias or p.ndim > 1)  # BN scales and all biases have one dimension
+                key = (group.fixed_lr, group.scale, full)
                 part = self.parts.setdefault(key, _Part([], [], []))
                 part.names.append(name)
                 part.params.append(p)

@@ -93,8 +93,8 @@ class Optim:
     kind: Literal["sgd", "lars"]
     lr: float
     """Base learning rate: for 256 images under the linear rule, for one under the square-root rule."""
-    lr_rule: Literal["linear", "sqrt"] = "linear"
-    """Peak learning rate: ``lr * batch / 256``, or ``lr * sqrt(batch)`` (SimCLR, App. B.1)."""
+    lr_rule: Literal["linear", "sqrt", "fixed"] = "linear"
+    """Peak learning rate: ``lr * batch / 256``, ``lr * sqrt(batch)`` (SimCLR, App. B.1), or ``lr`` whatever the batch."""
     momentum: float
     nesterov: bool = False
     """SGD only: look ahead along the momentum."""

@@ -55,9 +55,9 @@ def save(path: Path, backbone: Backbone, net: Net | None, size: int, mean: tuple
 
     Raises UserError when the file cannot be written, or the module keeps state that is no tensor.
     """
-    state = _state(backbone)
+    state = state_of(backbone.net)
     net = net and replace(net, init=None)  # a path of this machine, which is nobody's business where the file goes
-    header = Header(net=net, channels=backbone.channels, size=size, mean=mean, std=std, sha256=_digest(state), extra=extra)
+    header = Header(net=net, channels=backbone.channels, size=size, mean=mean, std=std, sha256=digest_of(state), extra=extra)
     write_whole(path, to_bytes(state, {"stopgrad": json.dumps({"form": FORM, **asdict(header)}, sort_keys=True)}))
 
 
@@ -67,12 +67,12 @@ def load(path: Path, into: nn.Module | None = None) -> Loaded:
     A file of the user's own module (``Header.net`` is None) needs ``into``: a fresh one, that takes the weights. The random
     state is left as it was. Raises UserError when the file is missing, damaged, no backbone of stopgrad, or does not fit.
     """
-    metadata, state = _read(path)
+    metadata, state = read_tensors(path)
     header = _parse(path, metadata)
-    if header.sha256 != _digest(state):
+    if header.sha256 != digest_of(state):
         raise UserError(f"{path}: damaged (its SHA-256 is not the one written with it); take it from its source again")
     with torch.random.fork_rng(devices=[]):
-        backbone = _empty(path, header, into)
+        backbone = empty(path, header.net, header.channels, header.size, into)
     try:
         backbone.net.load_state_dict(state)
     except RuntimeError as error:
@@ -83,19 +83,23 @@ def load(path: Path, into: nn.Module | None = None) -> Loaded:
 
 def digest(backbone: Backbone) -> str:
     """Return the SHA-256 (hex) of the names, types, shapes and bytes of the backbone's state; the device and layout do not matter."""
-    return _digest(_state(backbone))
+    return digest_of(state_of(backbone.net))
 
 
-def _state(backbone: Backbone) -> dict[str, Tensor]:
-    """Return copies of the network's parameters and buffers on the CPU, contiguous, none sharing memory with another."""
-    state = backbone.net.state_dict()
+def state_of(net: nn.Module) -> dict[str, Tensor]:
+    """Return copies of a network's parameters and buffers on the CPU, contiguous, none sharing memory with another.
+
+    Raises UserError where it keeps state that is no tensor.
+    """
+    state = net.state_dict()
     for name, value in state.items():
         if not isinstance(value, Tensor):
-            raise UserError(f"backbone: the state {name!r} of {type(backbone.net).__name__} is a {type(value).__name__}; only tensors can be saved")
+            raise UserError(f"backbone: the state {name!r} of {type(net).__name__} is a {type(value).__name__}; only tensors can be saved")
     return {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
 
 
-def _digest(state: Mapping[str, Tensor]) -> str:
+def digest_of(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 (hex) of the names, types, shapes and bytes of ``state``, contiguous tensors on the CPU."""
     sha = hashlib.sha256()
     for name in sorted(state):
         value = state[name]
@@ -104,9 +108,10 @@ def _digest(state: Mapping[str, Tensor]) -> str:
     return sha.hexdigest()
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Return the metadata and the tensors of a safetensors file. Raises UserError when it is missing or damaged."""
     if path.is_dir():
-        raise UserError(f"{path}: a folder; name the backbone.safetensors in it")
+        raise UserError(f"{path}: a folder; name the .safetensors file in it")
     try:
         with safe_open(path, "pt") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
@@ -142,12 +147,13 @@ def _header(record: dict[str, Any]) -> Header:
     )
 
 
-def _empty(path: Path, header: Header, into: nn.Module | None) -> Backbone:
+def empty(path: Path, net: Net | None, channels: int, size: int, into: nn.Module | None) -> Backbone:
+    """Return the backbone that the weights of ``path`` are to go into: ``into``, or else what ``net`` names. Raises UserError for neither."""
     if into is not None:
-        return wrap(into, header.channels, header.size)
-    if header.net is None:
+        return wrap(into, channels, size)
+    if net is None:
         raise UserError(
             f"{path}: holds a module of your own, which stopgrad cannot build; in Python: "
             "module.load_state_dict(safetensors.torch.load_file(path)), or stopgrad's load(path, into=module)"
         )
-    return build(header.net, header.channels, header.size)
+    return build(net, channels, size)

@@ -53,6 +53,8 @@ class Labelled:
     """(images,) int64, the class of every image, from 0; or (images, classes) int8: 1 where it shows the class, -1 not, 0 not to be counted."""
     identify: Callable[[], str] | None = None
     """Returns a hex digest of the images themselves, as they are read; None where nobody can, and features are not kept."""
+    name: Callable[[int], str] | None = None
+    """The name of an image, where they have names: lists of few labels are of names."""
 
     @property
     def several(self) -> bool:
@@ -60,8 +62,10 @@ class Labelled:
         return self.labels.ndim == 2
 
     def part(self, rows: Tensor) -> "Labelled":
-        """Return images ``rows`` (int64, on the CPU) of these."""
-        return Labelled(lambda order: self.fetch(rows[some] for some in order), self.labels[rows])
+        """Return images ``rows`` (n,) int64, on the CPU, of these, numbered anew from 0."""
+        name = self.name
+        named = name and (lambda i: name(int(rows[i])))
+        return Labelled(lambda order: self.fetch(rows[some] for some in order), self.labels[rows], name=named)
 
     @classmethod
     def resident(cls, pool: Pool, labels: Tensor) -> "Labelled":

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,18 +13,24 @@ from torch import Tensor, nn
 
 from stopgrad.config.protocols import LINEAR, Knn, Lbfgs, Linear
 from stopgrad.config.transfer import Metric, Svm
+from stopgrad.config.tuning import Finetune, Semi
 from stopgrad.errors import UserError
+from stopgrad.nets.classifier import About, save_classifier
 from stopgrad.protocols import svm
 from stopgrad.protocols.cache import FeatureCache
 from stopgrad.protocols.features import Labelled, Preparation, features
+from stopgrad.protocols.finetune import Keep, Task, finetune, remarks, tuned_on
 from stopgrad.protocols.knn import knn
 from stopgrad.protocols.lbfgs import choose
 from stopgrad.protocols.linear import fitted, steps_per_epoch, train
 from stopgrad.protocols.metrics import by, metric_of, scored
 from stopgrad.protocols.scores import Score
+from stopgrad.protocols.semi import few
+from stopgrad.protocols.subsets import digest as digest_of_rows
+from stopgrad.protocols.subsets import write_list
 from stopgrad.protocols.sweep import sweep
 
-Settings = Knn | Lbfgs | Linear | Svm
+Settings = Knn | Lbfgs | Linear | Svm | Finetune
 MANY = (Lbfgs, Svm)
 """Settings of the protocols for images that may show several classes each."""
 
@@ -45,6 +52,10 @@ class Subject:
     """By which it is judged, and by which protocols choose; None: top1, or map where images may show several classes."""
     cache: FeatureCache | None = None
     """Where features are kept; None: nowhere."""
+    work: Path | None = None
+    """Fine-tuning: a folder for what a kill would lose, of these images alone; whoever keeps the record may then delete it. None: nothing is kept."""
+    keep: Keep | None = None
+    """Fine-tuning: where the network goes."""
 
     @cached_property
     def train_features(self) -> Tensor:
@@ -71,6 +82,8 @@ class Judgement:
     """What a protocol found, and everything that decided it."""
 
     protocol: str
+    variant: str
+    """What sets it apart within its protocol: ``1 %``; mostly nothing."""
     score: Score
     train_images: int
     classes: int
@@ -84,6 +97,7 @@ class Judgement:
         """Return the part of a line of evaluations.jsonl that is known here. ``interval`` is value's 95 % interval, low and high."""
         return {
             "protocol": self.protocol,
+            "variant": self.variant,
             "metric": self.score.metric,
             "value": self.score.value,
             "top1": self.score.top1,
@@ -120,12 +134,15 @@ def judge(settings: Settings, subject: Subject, tell: Callable[[str], object] = 
             found, chosen, notes = _linear(settings, subject, told)
         case Svm():
             found, chosen, notes = _svm(settings, subject, told)
+        case Finetune():
+            found, chosen, notes = _finetune(settings, subject, told)
     for note in notes:
         told(note)
     return Judgement(
         protocol=settings.protocol,
+        variant=settings.variant if isinstance(settings, Semi) else "",
         score=found,
-        train_images=len(subject.train),
+        train_images=chosen.pop("labelled", len(subject.train)),
         classes=subject.classes,
         settings=_listed(asdict(settings) | chosen | asdict(subject.prep)),
         notes=tuple(notes),
@@ -204,6 +221,28 @@ def _linear(settings: Linear, subject: Subject, tell: Callable[[str], object]) -
     notes += [f"linear ({settings.name}): {line}" for line in _misfit(taken, classifier.loss, subject.classes, queries)]
     steps = taken.epochs * steps_per_epoch(taken, len(subject.train))
     return _score(classifier.logits(queries), subject), {"batch": taken.batch, "steps": steps} | chosen, notes
+
+
+def _finetune(settings: Finetune, subject: Subject, tell: Callable[[str], object]) -> Found:
+    """Judge a copy of the network, tuned on all labelled images or, semi-supervised, on few; and keep it, where that is asked for."""
+    images, keep = subject.train, subject.keep
+    notes: list[str] = []
+    chosen: dict[str, Any] = {}
+    if isinstance(settings, Semi):
+        images, rows, notes = few(settings, subject.train, subject.classes)
+        chosen = {"labelled": len(rows), "labelled_sha256": digest_of_rows(rows)}
+        if keep is not None and subject.train.name is not None:
+            write_list(keep.subset, subject.train.name, rows)
+    task = Task(
+        featuriser=subject.featuriser, images=images, classes=subject.classes, prep=subject.prep, device=subject.device, work=subject.work, tell=tell
+    )
+    tuned = finetune(task, settings)
+    taken = asdict(tuned.settings) | {"batch": tuned.batch, "steps": tuned.steps, "head": tuned.network.layers, "tuned_on": tuned_on(tuned)}
+    taken |= {field: values[0] if values else None for field in ("lr", "weight_decay", "epochs") for values in (taken[field],)}
+    if keep is not None:
+        save_classifier(keep.classifier, tuned.network, About(net=keep.net, classes=keep.classes, extra=keep.extra, **asdict(subject.prep)))
+    found = _score(features(tuned.network, subject.test, subject.prep, subject.device), subject)
+    return found, chosen | taken | {"tried": [cell._asdict() for cell in tuned.tried]}, notes + remarks(task, tuned)
 
 
 def _misfit(settings: Linear, loss: float, classes: int, features: Tensor) -> list[str]:

@@ -134,7 +134,7 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
             load(tmp_path / name)
     with pytest.raises(UserError, match=r"none\.safetensors: no such file"):
         load(tmp_path / "none.safetensors")
-    with pytest.raises(UserError, match=r"a folder; name the backbone\.safetensors in it"):
+    with pytest.raises(UserError, match=r"a folder; name the \.safetensors file in it"):
         load(tmp_path)
 
 

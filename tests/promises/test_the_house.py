@@ -25,6 +25,7 @@ LAYERS = {
         "wanted",
         "what",
         "judging",
+        "distilling",
         "accuracies",
         "thumbnails",
         "settle",

@@ -1,0 +1,170 @@
+"""Distilling into a folder: a fine-tuned network's file and images without labels make a student's file, judged where test labels are."""
+
+import hashlib
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stopgrad.config import Data, Net
+from stopgrad.config.tuning import Distill
+from stopgrad.errors import UserError
+from stopgrad.images.source import Splits
+from stopgrad.judging import labelled, naming
+from stopgrad.keys import seed_of
+from stopgrad.loader import Supply, open_supply
+from stopgrad.nets.backbones import Backbone, build
+from stopgrad.nets.classifier import About, Classifier, Loaded, classifier_on, load_classifier, save_classifier
+from stopgrad.nets.files import digest, load
+from stopgrad.protocols.distill import distil
+from stopgrad.protocols.features import Batches, Preparation, features
+from stopgrad.protocols.scores import ranks, score
+from stopgrad.protocols.tune import batch_of, refuse, steps_of
+from stopgrad.runs import append_line, backbone_file
+
+
+@dataclass(frozen=True)
+class Student:
+    """The files of a distillation's folder."""
+
+    path: Path
+
+    @property
+    def classifier(self) -> Path:
+        """The student, backbone and classifier."""
+        return self.path / "classifier.safetensors"
+
+    @property
+    def evaluations(self) -> Path:
+        """A line of how well it does, where there are labelled test images."""
+        return self.path / "evaluations.jsonl"
+
+    @property
+    def work(self) -> Path:
+        """What a kill would lose; gone when all is written."""
+        return self.path / "checkpoints"
+
+
+def distill(
+    teacher: Path,
+    splits: Splits,
+    student: Net | None,
+    settings: Distill,
+    out: Path,
+    device: torch.device,
+    tell: Callable[[str], None],
+    into: nn.Module | None = None,
+) -> dict[str, Any] | None:
+    """Train a student of the network in ``teacher`` (a classifier.safetensors) on the training images of ``splits``, whose labels are not read.
+
+    student: its backbone, from random weights or from ``student.init``; None: the teacher's kind from random weights. The same call again goes on
+    where it stands. ``into``: a fresh module, for a teacher on a module of the user's own. Returns the line of evaluations.jsonl, of student and
+    teacher on the test images; None without test labels. Raises UserError for what the user can mend.
+    """
+    files, taught, begin = Student(out), load_classifier(teacher, into), time.perf_counter()
+    if files.classifier.exists() and not files.work.exists():
+        raise UserError(f"{out}: holds a student already; choose another --out")
+    judged = _judged(teacher, taught, splits)
+    data, prep = _data(taught), Preparation(taught.size, taught.share, taught.mean, taught.std)
+    supply = open_supply(splits.train, data, device, tell, naming(tell))[0]
+    refuse(settings, len(supply), device)
+    net = _net(teacher, taught, student)
+    learner = classifier_on(_backbone(net, data, settings.seed), len(taught.classes), settings.init, settings.seed).to(device)
+    guide = taught.network.to(device)
+    work = files.work / _key(settings, taught, learner, splits)
+    loss = distil(guide, learner, _unlabelled(supply), len(supply), prep, settings, work, tell)
+    extra = {"teacher_sha256": taught.sha256, "settings": settings.name}
+    save_classifier(files.classifier, learner, About(net=net, classes=taught.classes, extra=extra, **asdict(prep)))
+    record = None
+    if judged and splits.test is not None:
+        test = labelled(open_supply(splits.test, data, device, tell, naming(tell))[0], splits.test, data)
+        chosen = asdict(prep) | {"batch": batch_of(settings, len(supply)), "steps": steps_of(settings, len(supply)), "loss": loss}
+        chosen |= {"student": net.backbone, "teacher_sha256": taught.sha256}
+        logits = [features(one, test, prep, device) for one in (learner, guide)]
+        record = _record(logits[0], logits[1], test.labels, settings, chosen) | {"train_images": len(supply)}
+        record |= {"weights_sha256": digest(learner.backbone), "seconds": round(time.perf_counter() - begin, 3)}
+        record |= {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+        append_line(files.evaluations, record)
+    shutil.rmtree(files.work)
+    return record
+
+
+def _record(student: Tensor, teacher: Tensor, labels: Tensor, settings: Distill, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Return the line of evaluations.jsonl of logits (N, classes): the student's accuracies, the teacher's, and how often both agree."""
+    classes = student.shape[1]
+    found, taught = (score(ranks(logits, labels), labels, classes) for logits in (student, teacher))
+    agreement = float((student.argmax(1) == teacher.argmax(1)).float().mean())
+    stated = asdict(settings) | chosen | {"teacher_top1": taught.top1, "agreement": agreement, "tuned_on": "nothing"}
+    return {
+        "protocol": settings.protocol,
+        "variant": settings.name,
+        "features": "student",
+        "top1": found.top1,
+        "top5": found.top5,
+        "interval": list(found.interval()),
+        "per_class": list(found.per_class),
+        "test_images": found.n,
+        "classes": classes,
+        "settings": {key: list(value) if isinstance(value, tuple) else value for key, value in stated.items()},
+        "notes": [],
+    }
+
+
+def _judged(teacher: Path, taught: Loaded, splits: Splits) -> bool:
+    """Return whether there are labelled test images. Raises UserError where their classes are not the teacher's."""
+    test = splits.test
+    if test is None or test.labels is None or test.classes is None:
+        return False
+    if test.classes != taught.classes:
+        of = f"{len(test.classes)} classes ({', '.join(test.classes[:3])}, …)"
+        raise UserError(
+            f"{splits.train.name}: its test images have {of}, and {teacher} names {len(taught.classes)} ({', '.join(taught.classes[:3])}, …); "
+            "distil on images of the teacher's classes, or without labels (--labels none)"
+        )
+    return True
+
+
+def _data(taught: Loaded) -> Data:
+    """Return how images are read for the teacher; photographs no larger than its crop needs."""
+    enough = math.ceil(taught.size / taught.share) if taught.share < 1 else None
+    channels = taught.network.backbone.channels
+    return Data(source="", channels=channels, mean=taught.mean, std=taught.std, size=taught.size, short_side=enough, max_bad=1.0)
+
+
+def _net(teacher: Path, taught: Loaded, student: Net | None) -> Net:
+    if student is not None:
+        return student
+    if taught.net is None:
+        raise UserError(f"{teacher}: is of a module of your own, which stopgrad cannot build anew; name the student's backbone")
+    return taught.net
+
+
+def _backbone(net: Net, data: Data, seed: int) -> Backbone:
+    """Return the student's backbone: random by ``seed``, or with the weights that ``net.init`` names."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of("init", seed))
+        backbone = build(net, data.channels, data.size)
+    if net.init is not None:
+        try:
+            backbone.load_state_dict(load(backbone_file(Path(net.init))).backbone.state_dict())
+        except RuntimeError:
+            raise UserError(f"net.init: the backbone of {net.init} is not a {net.backbone} as the student has it") from None
+    return backbone
+
+
+def _unlabelled(supply: Supply) -> Callable[[Iterable[Tensor]], Batches]:
+    return lambda order: ((batch.pool, batch.rows) for batch in supply.fetch(order))
+
+
+def _key(settings: Distill, taught: Loaded, learner: Classifier, splits: Splits) -> str:
+    """Return what tells this training's checkpoints from all others'."""
+    about = asdict(settings) | {"teacher": taught.sha256, "student": digest(learner.backbone), "images": splits.train.fingerprint()}
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]

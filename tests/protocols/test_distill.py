@@ -1,0 +1,159 @@
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stopgrad.config import Net
+from stopgrad.config.tuning import Distill
+from stopgrad.distilling import Student, distill
+from stopgrad.errors import UserError
+from stopgrad.images.pool import Pool
+from stopgrad.images.source import Splits
+from stopgrad.images.sources import from_arrays
+from stopgrad.nets.backbones import Backbone, build
+from stopgrad.nets.classifier import About, Classifier, classifier_on, load_classifier, save_classifier
+from stopgrad.protocols.distill import distil, soft_cross_entropy
+from stopgrad.protocols.features import Labelled, Preparation, features
+from stopgrad.runs import read_lines
+
+CPU = torch.device("cpu")
+NET = Net(backbone="resnet10", stem="small", width=4, zero_init_residual=False)
+SETTINGS = Distill(name="toy", temperature=0.5, nesterov=True, lr=(0.3,), lr_rule="fixed", batch=20, epochs=(10,), scale=(0.8, 1.0))
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.0, 4.0])
+def test_the_loss_and_its_gradient_are_the_papers(temperature: float) -> None:
+    """Against the sum over images and classes, and (P_S − P_T) / τ, in float64."""
+    rng = np.random.default_rng(0)
+    s, t = rng.normal(0, 2, (7, 5)), rng.normal(0, 2, (7, 5))
+    p_s, p_t = (np.exp(x / temperature) / np.exp(x / temperature).sum(1, keepdims=True) for x in (s, t))
+    expected = -sum(p_t[x, y] * np.log(p_s[x, y]) for x in range(7) for y in range(5)) / 7
+    student, teacher = torch.tensor(s, requires_grad=True), torch.tensor(t, requires_grad=True)
+    loss = soft_cross_entropy(student, teacher, temperature)
+    loss.backward()
+    assert loss.item() == pytest.approx(expected, rel=1e-12)
+    assert student.grad is not None
+    assert np.allclose(student.grad.numpy(), (p_s - p_t) / temperature / 7, atol=1e-12)
+
+
+def test_extreme_logits_stay_finite() -> None:
+    student, teacher = torch.tensor([[1e4, -1e4, 0.0]]), torch.tensor([[-1e4, 1e4, 0.0]])
+    assert soft_cross_entropy(student, teacher, 0.1).isfinite()
+
+
+def teacher_on(small: nn.Module) -> Classifier:
+    """Names one of three classes by how bright an image is; nothing was trained."""
+    teacher = classifier_on(Backbone(small, 8, 1), 3, "normal", seed=1)
+    with torch.no_grad():
+        teacher.fc.weight.mul_(300)
+    return teacher.eval()
+
+
+def test_the_student_comes_near_the_teacher_without_labels(bright: tuple[Pool, Tensor], prep: Preparation, small: nn.Module) -> None:
+    pool, labels = bright
+    teacher, before = teacher_on(small), copy.deepcopy(small.state_dict())
+    torch.manual_seed(0)
+    student = classifier_on(Backbone(nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 6, 1), 3, "zero", 0)
+    images = Labelled.resident(pool, labels)
+
+    def agreement() -> float:
+        said = [features(net, images, prep, CPU).argmax(1) for net in (student, teacher)]
+        return float((said[0] == said[1]).float().mean())
+
+    first, loss = agreement(), distil(teacher, student, images.fetch, 60, prep, SETTINGS, None, lambda line: None)
+    assert len(features(teacher, images, prep, CPU).argmax(1).unique()) > 1  # or there would be nothing to learn
+    assert first < 0.7
+    assert agreement() > 0.9
+    assert loss < 1.0
+    for name, value in small.state_dict().items():
+        assert torch.equal(value, before[name]), name  # the teacher's BN does not move
+    assert not teacher.training
+
+
+@pytest.fixture
+def splits(bright: tuple[Pool, Tensor]) -> Splits:
+    pool, labels = bright
+    pixels = pool.planes(torch.arange(60)).numpy()[:, 0]
+    return Splits(from_arrays((pixels[:40], labels.numpy()[:40])), from_arrays((pixels[40:], labels.numpy()[40:])))
+
+
+@pytest.fixture
+def taught(tmp_path: Path) -> Path:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = classifier_on(build(NET, 1, 8), 3, "normal", 0)
+    about = About(net=NET, size=8, share=1.0, mean=(0.5,), std=(0.25,), classes=("0", "1", "2"), extra={})
+    save_classifier(tmp_path / "teacher.safetensors", network, about)
+    return tmp_path / "teacher.safetensors"
+
+
+SHORT = replace(SETTINGS, epochs=(2,))
+
+
+def test_a_folder_holds_the_student_and_how_well_it_does(taught: Path, splits: Splits, tmp_path: Path) -> None:
+    told: list[str] = []
+    record = distill(taught, splits, replace(NET, width=2), SHORT, tmp_path / "out", CPU, told.append)
+    files = Student(tmp_path / "out")
+    assert record is not None
+    assert read_lines(files.evaluations) == [record]
+    assert sorted(p.name for p in files.path.iterdir()) == ["classifier.safetensors", "evaluations.jsonl"]
+    student, teacher = load_classifier(files.classifier), load_classifier(taught)
+    assert (student.net, student.classes) == (replace(NET, width=2), ("0", "1", "2"))
+    assert student.extra == {"teacher_sha256": teacher.sha256, "settings": "toy"}
+    assert splits.test is not None
+    assert splits.test.labels is not None
+    pool, prep = Pool.of_array(splits.test.array()), Preparation(8, 1.0, (0.5,), (0.25,))  # type: ignore[arg-type]
+    labels = torch.from_numpy(splits.test.labels)
+    said = [features(one.network, Labelled.resident(pool, labels), prep, CPU).argmax(1) for one in (student, teacher)]
+    assert record["top1"] == float((said[0] == labels).double().mean())
+    assert record["settings"]["teacher_top1"] == float((said[1] == labels).double().mean())
+    assert record["settings"]["agreement"] == pytest.approx(float((said[0] == said[1]).double().mean()))
+    assert (record["protocol"], record["variant"], record["train_images"], record["settings"]["steps"]) == ("distill", "toy", 40, 4)
+    assert any(line.startswith("distill (toy): step 4/4, loss ") for line in told)
+    with pytest.raises(UserError, match="out: holds a student already; choose another --out"):
+        distill(taught, splits, None, SHORT, tmp_path / "out", CPU, told.append)
+
+
+def test_what_is_killed_goes_on_where_it_stood(taught: Path, splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dying(*anything: object) -> None:
+        raise KeyboardInterrupt
+
+    told: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("stopgrad.distilling.save_classifier", dying)
+        with pytest.raises(KeyboardInterrupt):
+            distill(taught, splits, None, SHORT, tmp_path / "out", CPU, told.append)
+    before = len(told)
+    distill(taught, splits, None, SHORT, tmp_path / "out", CPU, told.append)
+    assert not [line for line in told[before:] if "step" in line]  # nothing was trained again
+    distill(taught, splits, None, SHORT, tmp_path / "undisturbed", CPU, told.append)
+    assert Student(tmp_path / "out").classifier.read_bytes() == Student(tmp_path / "undisturbed").classifier.read_bytes()
+
+
+def test_labels_of_the_training_images_are_not_read(taught: Path, splits: Splits, tmp_path: Path) -> None:
+    none = replace(splits.train, labels=None, classes=None)
+    assert distill(taught, Splits(none, None), None, SHORT, tmp_path / "none", CPU, lambda line: None) is None
+    distill(taught, splits, None, SHORT, tmp_path / "some", CPU, lambda line: None)
+    assert not Student(tmp_path / "none").evaluations.exists()
+    assert Student(tmp_path / "none").classifier.read_bytes() == Student(tmp_path / "some").classifier.read_bytes()
+
+
+def test_what_cannot_be_distilled_is_refused(taught: Path, splits: Splits, tmp_path: Path) -> None:
+    def asked(settings: Distill, images: Splits, teacher: Path = taught, student: Net | None = None) -> None:
+        distill(teacher, images, student, settings, tmp_path / "out", CPU, lambda line: None)
+
+    assert splits.test is not None
+    others = splits._replace(test=replace(splits.test, classes=("cat", "dog", "hen", "fox")))
+    with pytest.raises(UserError, match=r"its test images have 4 classes \(cat, dog, hen, …\), and .*teacher.safetensors names 3 \(0, 1, 2, …\)"):
+        asked(SHORT, others)
+    with pytest.raises(UserError, match="toy: lr, weight_decay, epochs: one of each: without labels there is nothing to choose by"):
+        asked(replace(SHORT, lr=(0.1, 0.2)), splits)
+    with pytest.raises(UserError, match="toy: temperature: above 0, not 0"):
+        asked(replace(SHORT, temperature=0.0), splits)
+    with pytest.raises(UserError, match="nowhere: no such file"):
+        asked(SHORT, splits, tmp_path / "nowhere")
+    assert not (tmp_path / "out").exists()
