@@ -35,7 +35,7 @@ def test_a_row_a_kind_of_features_a_column_a_protocol() -> None:
 def test_rows_that_were_judged_otherwise_are_told_apart() -> None:
     records = [record("pixels", "knn", 0.5, k=16), record("backbone", "knn", 0.5, tests=300), record("backbone", "linear", 0.5)]
     assert accuracies(records)[-1] == (
-        "accuracy on 2,000 or 300 test images (95 % interval); knn: 16 or 200 neighbours, T 0.1; linear: moco's, lr 30.0, 10,000 labels"
+        "accuracy on 2,000 or 300 test images (95 % interval); knn: 16 or 200 neighbours, T 0.1; linear: moco's, lr 30, 10,000 labels"
     )
 
 

@@ -20,12 +20,6 @@ SAID = {
     "evaluations": "evaluations at most",
     "tuned_on": "tuned:",
 }
-    "size": "side in pixels",
-    "share": "central crop",
-    "held_out": "share held out for the sweep",
-    "evaluations": "evaluations at most",
-    "tuned_on": "tuned:",
-}
 """Settings whose name alone says too little."""
 COUNTS = ("train_images", "test_images")
 
