@@ -9,18 +9,10 @@ from stopgrad.report.columns import TRAINED, Column, metric_name, ordered, proto
 from stopgrad.report.evaluations import BASELINES, Evaluation
 from stopgrad.report.files import Judged, RunFiles
 from stopgrad.report.gains import Gain, gain
-from stopgrad.report.wording import plain
+from stopgrad.report.wording import named, plain
 
 WIDEST = 4
 """Columns that stand beside each other; more go below."""
-SAID = {
-    "size": "side in pixels",
-    "share": "central crop",
-    "held_out": "share held out for the sweep",
-    "evaluations": "evaluations at most",
-    "tuned_on": "tuned:",
-}
-"""Settings whose name alone says too little."""
 COUNTS = ("train_images", "test_images")
 
 
@@ -169,7 +161,7 @@ def _told(runs: Sequence[Judged], judging: Column) -> dict[str, str]:
         for run, e in measured:
             holders.setdefault(_value(key, e.stated[key]) if key in e.stated else "not stated", []).append(_whose(run, e, measured, key))
         values = [value if len(holders) == 1 else f"{value} ({', '.join(dict.fromkeys(who))})" for value, who in holders.items()]
-        found[key] = f"{SAID.get(key, key.replace('_', ' '))} {', '.join(values)}"
+        found[key] = f"{named(key)} {', '.join(values)}"
     return found
 
 

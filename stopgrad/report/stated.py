@@ -38,17 +38,14 @@ def stated(figures: Sequence[Evaluation]) -> str:
         parts += [SAID[key].format(each(held))] if held else []
     images = [f"{e.train_images:,}" for e in figures if e.train_images is not None]
     parts += [f"{each(images)} {counted}"] if counted and images else []
-    return ", ".join(part for part in (*parts, each(filter(None, map(tuning, figures)))) if part)
+    return ", ".join(part for part in (*parts, *_tuned(figures)) if part)
 
 
-def tuning(figure: Evaluation) -> str:
-    """Return what was tuned on what; empty where nothing was."""
-    if words := figure.stated.get("tuned_on"):
-        return f"tuned: {plain(words)}"
-    if figure.sweep is None:
-        return ""
-    held_out = f"{figure.sweep.images:,} of these" if figure.sweep.images else "some of these"
-    return f"l2 tuned on {held_out}, held out"
+def _tuned(figures: Sequence[Evaluation]) -> list[str]:
+    """Return what was tuned on what: as the protocol says, else by its sweep; nothing where nothing was."""
+    told = [plain(words) for e in figures if (words := e.stated.get("tuned_on"))]
+    swept = [f"{e.sweep.images:,}" if e.sweep.images else "some" for e in figures if e.sweep is not None and not e.stated.get("tuned_on")]
+    return [f"tuned: {each(told)}"] * bool(told) + [f"l2 tuned on {each(swept)} of these, held out"] * bool(swept)
 
 
 def each(values: Iterable[object]) -> str:
