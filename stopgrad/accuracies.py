@@ -5,13 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stopgrad.progress import table
-from stopgrad.report.columns import Column, metric_name, ordered
+from stopgrad.report.columns import Column, beside_name, ordered
 from stopgrad.report.evaluations import Evaluation, parse
 from stopgrad.report.stated import each, stated
 
 FEATURES = {"pixels": "raw pixels", "random": "random initialisation", "backbone": "trained backbone"}
 FEW = 100
 """Test images below which differences are warned of."""
+
+WIDEST = 4
+"""Columns that stand beside each other; more stand below each other, and the kinds of features beside each other."""
 
 Record = Mapping[str, Any]
 """A line of evaluations.jsonl."""
@@ -29,14 +32,17 @@ def accuracies(records: Sequence[Record]) -> list[str]:
     labels |= {kind: f"trained, after {kind}" for kind in kinds if kind not in FEATURES}
     rows = [[label, *(_cell(latest[kind, c]) if (kind, c) in latest else "" for c in columns)] for kind, label in labels.items()]
     corner = "top-1" if all(column.metric == "top1" for column in columns) else ""
-    return [*table([corner, *(column.short for column in columns)], rows), "", *_reading(list(latest.values()), columns)]
+    grid = [[corner, *(column.short for column in columns)], *rows]
+    if len(columns) > WIDEST:
+        grid = [list(line) for line in zip(*grid, strict=True)]
+    return [*table(grid[0], grid[1:]), "", *_reading(list(latest.values()), columns)]
 
 
 def _cell(figure: Evaluation) -> str:
     if figure.interval is not None:
         low, high = figure.interval
         return f"{figure.value:.1%} ({100 * low:.1f}-{100 * high:.1f})"
-    beside = [f"{metric_name(name).split()[-1]} {100 * value:.1f}" for name, value in figure.beside if name not in ("top1", "top5")]
+    beside = [f"{beside_name(name)} {100 * value:.1f}" for name, value in figure.beside if name not in ("top1", "top5")]
     return f"{figure.value:.1%}" + (f" ({', '.join(beside)})" if beside else "")
 
 
@@ -58,7 +64,8 @@ def _reading(figures: Sequence[Evaluation], columns: Sequence[Column]) -> list[s
     said = [f"{what} on {each(f'{n:,}' for n in counts)} test images{' (95 % interval)' if intervals else ''}"]
     for judging in dict.fromkeys(column.judging for column in columns):
         said.append(f"{judging.short}: {stated([e for e in figures if e.column.judging == judging])}")
+    said = said if len(columns) > WIDEST else ["; ".join(said)]
     if not counts or min(counts) >= FEW:
-        return ["; ".join(said)]
+        return said
     doubt = f"of less than about {max(map(_least_difference, intervals)):.0f} points mean nothing" if intervals else "may be chance"
-    return ["; ".join(said), f"only {min(counts)} test images: differences {doubt}; judge on more (--data)"]
+    return [*said, f"only {min(counts)} test images: differences {doubt}; judge on more (--data)"]

@@ -48,7 +48,7 @@ class Column:
     @property
     def full_title(self) -> str:
         """What it is called alone."""
-        return f"{self.data}: {self.title}" if self.data else self.title
+        return f"{self.data} · {self.title}" if self.data else self.title
 
     @property
     def short(self) -> str:
@@ -70,6 +70,11 @@ class Column:
 def metric_name(metric: str) -> str:
     """Return what readers call ``metric``."""
     return METRICS.get(metric, metric.replace("_", " "))
+
+
+def beside_name(metric: str) -> str:
+    """Return what ``metric`` is called beside the figure that it belongs to: AP50 beside box AP."""
+    return metric_name(metric).removeprefix("box ").removeprefix("mask ")
 
 
 def protocol_name(protocol: str) -> str:

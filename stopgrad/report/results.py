@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from stopgrad.report.columns import TRAINED, Column, metric_name, ordered, protocol_name
+from stopgrad.report.columns import TRAINED, Column, beside_name, ordered, protocol_name
 from stopgrad.report.evaluations import BASELINES, Evaluation
 from stopgrad.report.files import Judged, RunFiles
 from stopgrad.report.gains import Gain, gain
@@ -78,11 +78,12 @@ class Results:
     @property
     def frozen(self) -> str:
         """Under which protocols the backbone is frozen, in a clause."""
-        trained = dict.fromkeys(protocol_name(column.protocol) for column in self.columns if column.protocol in TRAINED)
+        trained = list(dict.fromkeys(protocol_name(column.protocol) for column in self.columns if column.protocol in TRAINED))
         if not trained:
             return "The backbone is frozen"
+        named = " and ".join([", ".join(trained[:-1]), trained[-1]] if trained[1:] else trained)
         others = any(column.protocol not in TRAINED for column in self.columns)
-        return f"{'The backbone is frozen, but trained on' if others else 'The backbone is trained on'} under {' and '.join(trained)}"
+        return f"{'The backbone is frozen, but is' if others else 'The backbone is'} trained further under {named}"
 
 
 def tabulate(runs: Sequence[Judged]) -> Results | None:
@@ -137,7 +138,7 @@ def _cell(found: Evaluation | None, gained: Gain | None) -> Cell | None:
     if found is None:
         return None
     told = [(name, value) for name, value in found.beside if name != "top5" or found.stated.get("classes", 0) > 10]
-    beside = tuple(f"{metric_name(name)} {100 * value:.1f}" for name, value in told)
+    beside = tuple(f"{beside_name(name)} {100 * value:.1f}" for name, value in told)
     return Cell(100 * found.value, None if found.interval is None else (100 * found.interval[0], 100 * found.interval[1]), beside, gained)
 
 

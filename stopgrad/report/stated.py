@@ -14,7 +14,7 @@ DECIDES = {
     "semi": ("", ("name", *LENGTH), "labels"),
     "finetune": ("", ("name", *LENGTH), "labels"),
     "distill": ("", ("name", "teacher", "temperature", *LENGTH), "images"),
-    "detection": ("", ("name", *LENGTH), "images"),
+    "detection": ("", LENGTH, "images"),
 }
 """Protocol to what it is (where its name does not say so), the settings that decide, and what its training images are counted as."""
 OTHERS = ("", ("name", *LENGTH), "labels")

@@ -89,26 +89,26 @@ def _rows(subjects: Sequence[Subject]) -> list[Row]:
         if any(e.features not in BASELINES for e in subject.figures):
             kinds.setdefault(subject.kind, []).append(subject)
     for label, kind in zip(labels(list(kinds.values())), kinds.values(), strict=True):
-        measured = [Measured(e, _weights(s, e)) for s in kind for e in s.figures if e.features not in BASELINES]
+        measured = [Measured(e, _weights(s, e.features)) for s in kind for e in s.figures if e.features not in BASELINES]
         for features in dict.fromkeys(m.figure.features for m in measured):
             name = label if features == "backbone" else f"{label}, {features}"
             rows.append(Row(name, tuple(m for m in measured if m.figure.features == features)))
     return rows
 
 
-def _weights(subject: Subject, figure: Evaluation) -> str:
-    """Return what tells the weights of one measurement from another's."""
-    if figure.features == "pixels":
+def _weights(subject: Subject, features: str) -> str:
+    """Return what the weights behind ``features`` are known by; pixels have none. A copy of a run is no second measurement."""
+    if features == "pixels":
         return ""
-    seed = subject.of.train.seed if isinstance(subject.of, Run) else subject.of.digest
-    return figure.weights_sha256 or f"{subject.name} {seed}"
+    digests = [e.weights_sha256 for e in subject.figures if e.features == features and e.weights_sha256]
+    return digests[0] if digests else str(subject.directory)
 
 
 def _baselines(subjects: Sequence[Subject], features: str) -> list[Row]:
     """Return a row for every network and way of judging; what runs agree on stands once, the seeds of a network are measurements of it."""
     found: list[tuple[Any, str, list[Measured]]] = []
     for subject in subjects:
-        own = [Measured(e, _weights(subject, e)) for e in subject.figures if e.features == features]
+        own = [Measured(e, _weights(subject, features)) for e in subject.figures if e.features == features]
         if not own:
             continue
         network = _network(subject) if features == "random" else None
