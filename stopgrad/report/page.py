@@ -117,7 +117,7 @@ def _names(runs: Sequence[Path]) -> list[str]:
 
 def _coloured(folders: Sequence[Judged]) -> list[Judged]:
     """Return ``folders`` each with a colour of its own; where these do not suffice, the seeds of one configuration share one and differ in dashes."""
-    kinds = [replace(f.config, train=replace(f.config.train, seed=0)) if isinstance(f, RunFiles) else f.name for f in folders]
+    kinds = [replace(f.config, train=replace(f.config.train, seed=0, threads=0)) if isinstance(f, RunFiles) else f.name for f in folders]
     groups = list(dict.fromkeys(kinds))
     if len(folders) <= COLOURS or len(groups) > COLOURS:
         return [replace(folder, colour=i) for i, folder in enumerate(folders)]
