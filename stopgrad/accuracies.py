@@ -1,67 +1,71 @@
 """Evaluations as a terminal shows them: a table, and below it what its numbers depend on."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stopgrad.progress import table
+from stopgrad.report.columns import Column, beside_name, ordered
+from stopgrad.report.evaluations import Evaluation, parse
+from stopgrad.report.stated import each, stated
 
 FEATURES = {"pixels": "raw pixels", "random": "random initialisation", "backbone": "trained backbone"}
 FEW = 100
 """Test images below which differences are warned of."""
+
+WIDEST = 4
+"""Columns that stand beside each other; more stand below each other, and the kinds of features beside each other."""
 
 Record = Mapping[str, Any]
 """A line of evaluations.jsonl."""
 
 
 def accuracies(records: Sequence[Record]) -> list[str]:
-    """Return the table, a row a kind of features, a column a protocol (of several records for a cell the last), and lines on how to read it."""
-    latest = {(str(r["features"]), str(r["protocol"])): r for r in records}
-    protocols = list(dict.fromkeys(protocol for _, protocol in latest))
+    """Return the table, a row a kind of features, and lines on how to read it.
+
+    A column is a data set, a protocol, a variant and a metric; of several records for a cell the last counts.
+    """
+    latest = {(e.features, e.column): e for record in records for e in parse(dict(record))}
+    columns = ordered(column for _, column in latest)
     kinds = dict.fromkeys(kind for kind, _ in latest)
     labels = {kind: label for kind, label in FEATURES.items() if kind in kinds}
     labels |= {kind: f"trained, after {kind}" for kind in kinds if kind not in FEATURES}
-    rows = [[label, *(_cell(latest[kind, p]) if (kind, p) in latest else "" for p in protocols)] for kind, label in labels.items()]
-    return [*table(["top-1", *protocols], rows), "", *_reading(list(latest.values()), protocols)]
+    rows = [[label, *(_cell(latest[kind, c]) if (kind, c) in latest else "" for c in columns)] for kind, label in labels.items()]
+    corner = "top-1" if all(column.metric == "top1" for column in columns) else ""
+    grid = [[corner, *(column.short for column in columns)], *rows]
+    if len(columns) > WIDEST:
+        grid = [list(line) for line in zip(*grid, strict=True)]
+    return [*table(grid[0], grid[1:]), "", *_reading(list(latest.values()), columns)]
 
 
-def _cell(record: Record) -> str:
-    low, high = record["interval"]
-    return f"{record['top1']:.1%} ({100 * low:.1f}-{100 * high:.1f})"
+def _cell(figure: Evaluation) -> str:
+    if figure.interval is not None:
+        low, high = figure.interval
+        return f"{figure.value:.1%} ({100 * low:.1f}-{100 * high:.1f})"
+    beside = [f"{beside_name(name)} {100 * value:.1f}" for name, value in figure.beside if name not in ("top1", "top5")]
+    return f"{figure.value:.1%}" + (f" ({', '.join(beside)})" if beside else "")
 
 
 def least_difference(record: Record) -> float:
     """Return the least difference of two such accuracies that says something, points: half the width of the 95 % interval, times √2."""
     low, high = record["interval"]
+    return _least_difference((low, high))
+
+
+def _least_difference(interval: tuple[float, float]) -> float:
+    low, high = interval
     return 100 * float(high - low) / math.sqrt(2)
 
 
-def _reading(records: Sequence[Record], protocols: Sequence[str]) -> list[str]:
-    said = [f"accuracy on {_counts(records, 'test_images')} test images (95 % interval)"]
-    said += [f"{p}: {_stated(p, [r for r in records if r['protocol'] == p])}" for p in protocols]
-    fewest = min(r["test_images"] for r in records)
-    if fewest >= FEW:
-        return ["; ".join(said)]
-    widest = max(least_difference(r) for r in records)
-    return ["; ".join(said), f"only {fewest} test images: differences of less than about {widest:.0f} points mean nothing; judge on more (--data)"]
-
-
-def _stated(protocol: str, records: Sequence[Record]) -> str:
-    """Return what decides a column, value by value where its rows differ."""
-    settings = [r["settings"] for r in records]
-    labels = f"{_counts(records, 'train_images')} labels"
-    match protocol:
-        case "knn":
-            return f"{_each(s['k'] for s in settings)} neighbours, T {_each(s['temperature'] for s in settings)}"
-        case "lbfgs":
-            return f"a linear classifier on frozen features, {labels}"
-        case _:
-            return f"{_each(s['name'] for s in settings)}'s, lr {_each(s['lr'] for s in settings)}, {labels}"
-
-
-def _each(values: Iterable[object]) -> str:
-    return " or ".join(dict.fromkeys(map(str, values)))
-
-
-def _counts(records: Sequence[Record], field: str) -> str:
-    return _each(f"{r[field]:,}" for r in records)
+def _reading(figures: Sequence[Evaluation], columns: Sequence[Column]) -> list[str]:
+    counts = [e.test_images for e in figures if e.test_images is not None]
+    intervals = [e.interval for e in figures if e.interval is not None]
+    what = "accuracy" if all(column.metric == "top1" for column in columns) else "top-1 where no other metric is named,"
+    said = [f"{what} on {each(f'{n:,}' for n in counts)} test images{' (95 % interval)' if intervals else ''}"]
+    for judging in dict.fromkeys(column.judging for column in columns):
+        said.append(f"{judging.short}: {stated([e for e in figures if e.column.judging == judging])}")
+    said = said if len(columns) > WIDEST else ["; ".join(said)]
+    if not counts or min(counts) >= FEW:
+        return said
+    doubt = f"of less than about {max(map(_least_difference, intervals)):.0f} points mean nothing" if intervals else "may be chance"
+    return [*said, f"only {min(counts)} test images: differences {doubt}; judge on more (--data)"]

@@ -93,7 +93,7 @@ def open_what(text: str, asked: Asked = AS_IT_IS, *, head: int = 0, module: nn.M
     found = _trained(meant, asked, module)
     size, channels = found.size, found.channels
     random = wrap(copy.deepcopy(module), channels, size) if module is not None else _initial(found)
-    about = {"what": text, "net": found.net and asdict(found.net), "weights_sha256": found.sha256, **found.extra}
+    about = {"net": found.net and asdict(found.net), **found.extra}
     notes = found.notes if isinstance(found, Foreign) else ()
     kinds: dict[Kind, nn.Module] = {"pixels": Pixels(channels, size), "random": random, "backbone": found.backbone.eval()}
     data = _data(channels, size, found.mean, found.std)
@@ -180,7 +180,7 @@ def _random(name: str, network: str, asked: Asked, out: Path | None) -> What:
     kinds: dict[Kind, nn.Module] = {"pixels": Pixels(3, size), "random": backbone}
     data = _data(3, size, asked.mean or IMAGENET[0], asked.std or IMAGENET[1])
     note = f"{network}: no weights are named; it is judged at random initialisation, on images of {size} pixels"
-    return _no_run(name, kinds, net, data, digest(backbone), {"what": network, "net": asdict(net)}, (note,), out)
+    return _no_run(name, kinds, net, data, digest(backbone), {"net": asdict(net)}, (note,), out)
 
 
 def _initial(found: Loaded) -> Backbone:
@@ -206,7 +206,7 @@ def _no_run(
         digest=sha,
         step=0,
         evaluations=folder / "evaluations.jsonl",
-        about=about | prepared | {"notes": notes},
+        about={"name": name, "digest": sha, "settings": about | prepared, "notes": notes},
         notes=notes,
     )
 

@@ -35,7 +35,7 @@ def test_a_row_a_kind_of_features_a_column_a_protocol() -> None:
 def test_rows_that_were_judged_otherwise_are_told_apart() -> None:
     records = [record("pixels", "knn", 0.5, k=16), record("backbone", "knn", 0.5, tests=300), record("backbone", "linear", 0.5)]
     assert accuracies(records)[-1] == (
-        "accuracy on 2,000 or 300 test images (95 % interval); knn: 16 or 200 neighbours, T 0.1; linear: moco's, lr 30.0, 10,000 labels"
+        "accuracy on 2,000 or 300 test images (95 % interval); knn: 16 or 200 neighbours, T 0.1; linear: moco's, lr 30, 10,000 labels"
     )
 
 
@@ -43,3 +43,43 @@ def test_few_test_images_are_warned_of() -> None:
     said = accuracies([record("pixels", "knn", 0.5, tests=99) | {"interval": [0.4, 0.6]}])
     assert said[-1] == "only 99 test images: differences of less than about 14 points mean nothing; judge on more (--data)"
     assert not any("only" in line for line in accuracies([record("pixels", "knn", 0.5, tests=100)]))
+
+
+def test_few_columns_name_data_variant_and_metric_and_scores_stand_together() -> None:
+    tuned = {"name": "simclr", "lr": 0.05, "epochs": 60, "tuned_on": "lr on 20 % of the training images held out"}
+    scores = {"box_ap": 0.382, "box_ap50": 0.582, "box_ap75": 0.41}
+    none = {"interval": None, "value": 0.382}
+    records = [
+        record("backbone", "knn", 0.75) | {"protocol": "semi", "variant": "1 %", "train_images": 100, "settings": tuned},
+        record("backbone", "knn", 0.5) | none | {"protocol": "finetune", "data": "pets", "metric": "mean_per_class", "settings": tuned},
+        record("backbone", "knn", 0.5) | none | {"protocol": "detection", "metric": "ap", "scores": scores, "settings": {"lr": 0.02, "steps": 9000}},
+    ]
+    assert accuracies(records) == [
+        "                           semi 1 %              detection box AP  pets finetune mean per class",
+        "----------------  -----------------  ----------------------------  ----------------------------",
+        "trained backbone  75.0% (73.0-76.0)  38.2% (AP50 58.2, AP75 41.0)                         38.2%",
+        "",
+        "top-1 where no other metric is named, on 2,000 test images (95 % interval); semi 1 %: simclr's, lr 0.05, 60 epochs, 100 labels, tuned: lr "
+        "on 20 % of the training images held out; detection: lr 0.02, 9000 steps, 10,000 images; pets finetune: simclr's, lr 0.05, 60 epochs, 10,000 "
+        "labels, tuned: lr on 20 % of the training images held out",
+    ]
+
+
+def test_many_columns_stand_below_each_other() -> None:
+    many = [record(kind, "knn", 0.5) | {"data": data} for data in ("a", "b", "c", "d", "e") for kind in ("random", "backbone")]
+    assert accuracies(many)[:3] == [
+        "top-1  random initialisation   trained backbone",
+        "-----  ---------------------  -----------------",
+        "a knn      50.0% (48.0-51.0)  50.0% (48.0-51.0)",
+    ]
+    assert accuracies(many)[-2:] == ["d knn: 200 neighbours, T 0.1", "e knn: 200 neighbours, T 0.1"]
+
+
+def test_what_the_sweep_was_tuned_on_is_said() -> None:
+    swept = record("backbone", "lbfgs", 0.5, held_out_accuracy={"0.01": 0.5}, held_out_images=2000)
+    assert accuracies([swept])[-1].endswith("lbfgs: a linear classifier on frozen features, 10,000 labels, l2 tuned on 2,000 of these, held out")
+
+
+def test_few_test_images_without_an_interval() -> None:
+    few = record("backbone", "knn", 0.5, tests=12) | {"interval": None}
+    assert accuracies([few])[-1] == "only 12 test images: differences may be chance; judge on more (--data)"

@@ -47,8 +47,9 @@ def test_another_projects_file_is_judged_beside_pixels_and_its_random_self(file:
     assert folder.name == f"theirs-{weights['backbone'][:8]}"
     assert read_lines(folder / "evaluations.jsonl") == records
     about = json.loads((folder / "what.json").read_text())
-    assert (about["origin"], about["layout"], about["weights_sha256"]) == ("theirs.pth.tar", "simsiam", weights["backbone"])
-    assert (about["size"], about["std"], about["net"]["backbone"]) == (32, [0.229, 0.224, 0.225], "resnet18")
+    said = about["settings"]
+    assert (said["origin"], said["layout"], about["digest"]) == ("theirs.pth.tar", "simsiam", weights["backbone"])
+    assert (said["size"], said["std"], said["net"]["backbone"]) == (32, [0.229, 0.224, 0.225], "resnet18")
     again = stopgrad.evaluate(file, KNN, data=images(), size=32, device="cpu", features=("random",))
     assert (again[0]["top1"], again[0]["weights_sha256"]) == (records[1]["top1"], weights["random"])
     assert len(read_lines(folder / "evaluations.jsonl")) == 4

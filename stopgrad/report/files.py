@@ -3,18 +3,19 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
-from stopgrad.config import RESNETS, Run
+from stopgrad.config import Run
 from stopgrad.errors import UserError
+from stopgrad.report.columns import Column
+from stopgrad.report.evaluations import Evaluation, parse
 from stopgrad.runs import RunDirectory, read_lines
 
-T = TypeVar("T")
+WHAT = "what.json"
 
-ABOUT = "what.json"
-"""What says, beside the evaluations of what is no run, whose they are."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,76 +41,39 @@ class Status:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep:
-    """How a protocol chose its penalty: on training images held out for it, never on the test images."""
+class What:
+    """what.json: a backbone that is no run's."""
 
-    tried: tuple[tuple[float, float], ...]
-    """(l2, accuracy on the held-out images, 0..1)."""
-    chosen: float
-    images: int
-    """Held-out images; 0 where that is not told."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """A line of evaluations.jsonl. Accuracies 0..1."""
-
-    protocol: str
-    features: str
-    """backbone, random (the same network, untrained) or pixels."""
-    top1: float
-    top5: float | None
-    interval: tuple[float, float] | None
-    """The ends of the 95 % interval of top1, where they are given."""
-    step: int | None
-    train_images: int | None
-    test_images: int | None
-    images_sha256: str | None
-    """The fingerprint of the images that it was measured on, where it is given."""
-    stated: dict[str, Any]
-    """What else decides the number: the sizes of both sets, classes, settings but those of the sweep."""
-    sweep: Sweep | None
-    notes: tuple[str, ...]
-    """What a reader must know of the number."""
+    name: str
+    """As it was asked for: a file, or torchvision's or timm's name."""
+    digest: str
+    """Of its weights; empty where it is not told."""
+    settings: dict[str, Any]
+    """How it was built, such as its channels, or the seed of its random weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """A folder with evaluations, read: that of a run, or of what no run here has trained."""
-
-    this: ClassVar[str] = "this backbone"
-    """What it is called where it is alone on a page."""
+    """A folder with results. By itself, of a backbone that is no run's: evaluations.jsonl and what.json."""
 
     directory: Path
     name: str
-    """Unique among those of a page."""
+    """Unique among the folders of a page."""
     evaluations: tuple[Evaluation, ...]
-    """The latest of every pair of protocol and features."""
+    """The latest of every pair of column and features."""
     colour: int = 0
     """Its colour on the page."""
-    about: dict[str, Any] = field(default_factory=dict)
-    """what.json; empty for a run."""
+    what: What | None = None
+    """What is judged; None of runs, whose configuration tells."""
 
-    @property
-    def step(self) -> int:
-        """The last step known of."""
-        return 0
-
-    @property
-    def first_weights(self) -> tuple[Any, ...]:
-        """What decides the weights at random initialisation and the images that they are judged on; equal for those that began alike."""
-        return (self.directory,)
-
-    def evaluation(self, protocol: str, features: str) -> Evaluation | None:
-        """Return the latest result of ``protocol`` on ``features``, None when there is none."""
-        return next((e for e in self.evaluations if (e.protocol, e.features) == (protocol, features)), None)
+    def evaluation(self, column: Column, features: str) -> Evaluation | None:
+        """Return the latest result on ``features``, None when there is none."""
+        return next((e for e in self.evaluations if (e.column, e.features) == (column, features)), None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunFiles(Judged):
     """One run directory, read."""
-
-    this: ClassVar[str] = "this run"
 
     config: Run
     environment: dict[str, Any]
@@ -148,24 +112,16 @@ class RunFiles(Judged):
         """How many images of the run's own source it is judged on and never trained on; None where no result tells."""
         known = self.status
         own = () if known is None else (known.used, known.used + known.bad)
-        return next((e.test_images for e in self.evaluations if e.train_images in own and e.test_images), None)
-
-    @property
-    def first_weights(self) -> tuple[Any, ...]:
-        """See ``Judged``."""
-        net, data = self.config.net, self.config.data
-        size = None if net.backbone in RESNETS else self.config.views[0].size
-        return replace(net, init=None), data.channels, size, self.config.train.seed, self.environment.get("images_sha256") or data.source
+        own_data = (e for e in self.evaluations if not e.column.data)
+        return next((e.test_images for e in own_data if e.train_images in own and e.test_images), None)
 
 
-def read_judged(directory: Path, name: str) -> Judged:
-    """Return the evaluations in ``directory`` of what is no run. Raises UserError, naming the file, when one is damaged."""
-    about = _object(directory / ABOUT, dict) or {}
-    return Judged(directory=directory, name=name, evaluations=_evaluations(directory / "evaluations.jsonl"), about=about)
-
-
-def _evaluations(path: Path) -> tuple[Evaluation, ...]:
-    return tuple({(e.protocol, e.features): e for e in _records(path, _evaluation)}.values())
+def read_folder(directory: Path, name: str) -> Judged:
+    """Return the run in ``directory`` (``RunFiles``), or what was judged there. Raises UserError when it is neither, or a file is damaged."""
+    files = RunDirectory(directory)
+    if files.exists() or not (files.evaluations.exists() or (directory / WHAT).exists()):
+        return read_run(directory, name)
+    return Judged(directory=directory, name=name, evaluations=_latest(directory), what=read_what(directory))
 
 
 def read_run(directory: Path, name: str) -> RunFiles:
@@ -177,13 +133,42 @@ def read_run(directory: Path, name: str) -> RunFiles:
         directory=directory,
         name=name,
         config=config,
-        environment=_object(files.environment, dict) or {},
-        status=_object(files.status_file, _status),
+        environment=read_environment(directory),
+        status=read_status(directory),
         bad_images=tuple(_records(files.bad_images, lambda r: (str(r["name"]), str(r["reason"])))),
         metrics=tuple(records[step] for step in sorted(records)),
-        evaluations=_evaluations(files.evaluations),
+        evaluations=_latest(directory),
         embeddings=files.embeddings if files.embeddings.exists() else None,
     )
+
+
+def read_environment(directory: Path) -> dict[str, Any]:
+    """Return environment.json; empty when there is none. Raises UserError when it is damaged."""
+    return _object(RunDirectory(directory).environment, dict) or {}
+
+
+def read_status(directory: Path) -> Status | None:
+    """Return status.json; None when there is none. Raises UserError when it is damaged."""
+    return _object(RunDirectory(directory).status_file, _status)
+
+
+def read_what(directory: Path) -> What:
+    """Return what.json; without one, the folder's name. Raises UserError when it is damaged."""
+    return _object(directory / WHAT, _what) or What(name=directory.resolve().name, digest="", settings={})
+
+
+def read_evaluations(directory: Path) -> list[Evaluation]:
+    """Return every figure of evaluations.jsonl in the order written; none when it is absent. Raises UserError when it is damaged."""
+    path = RunDirectory(directory).evaluations
+    return [figure for figures in _records(path, parse) for figure in figures]
+
+
+def _latest(directory: Path) -> tuple[Evaluation, ...]:
+    return tuple({(e.column, e.features): e for e in read_evaluations(directory)}.values())
+
+
+def _what(record: dict[str, Any]) -> What:
+    return What(name=str(record["name"]), digest=str(record.get("digest") or ""), settings=dict(record.get("settings") or {}))
 
 
 def _status(record: dict[str, Any]) -> Status:
@@ -201,37 +186,6 @@ def _status(record: dict[str, Any]) -> Status:
         text=str(verdict.get("text") or ""),
         chosen=tuple(str(line) for line in record.get("chosen") or ()),
     )
-
-
-def _evaluation(record: dict[str, Any]) -> Evaluation:
-    sizes: dict[str, Any] = {key: record[key] for key in ("train_images", "test_images", "classes") if key in record}
-    settings = dict(record.get("settings") or {})
-    sweep = _sweep(settings)
-    top5, interval = record.get("top5"), record.get("interval")
-    return Evaluation(
-        protocol=str(record["protocol"]),
-        features=str(record["features"]),
-        top1=float(record["top1"]),
-        top5=None if top5 is None else float(top5),
-        interval=None if interval is None else (float(interval[0]), float(interval[1])),
-        step=record.get("step"),
-        train_images=sizes.get("train_images"),
-        test_images=sizes.get("test_images"),
-        images_sha256=record.get("images_sha256"),
-        stated=sizes | settings,
-        sweep=sweep,
-        notes=tuple(str(note) for note in record.get("notes") or ()),
-    )
-
-
-def _sweep(settings: dict[str, Any]) -> Sweep | None:
-    """Take what tells of the sweep out of ``settings``; None when there was none."""
-    if not settings.get("held_out_accuracy") or "l2" not in settings:
-        return None
-    tried = sorted((float(l2), float(accuracy)) for l2, accuracy in settings.pop("held_out_accuracy").items())
-    if not all(l2 > 0 and math.isfinite(l2 + accuracy) for l2, accuracy in tried):
-        raise ValueError("a penalty that is not above 0, or an accuracy that is no number")
-    return Sweep(tried=tuple(tried), chosen=float(settings.pop("l2")), images=int(settings.pop("held_out_images", 0)))
 
 
 def _object(path: Path, make: Callable[[dict[str, Any]], T]) -> T | None:

@@ -2,15 +2,19 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from stopgrad.report.files import Evaluation, Judged
+from stopgrad.config import RESNETS
+from stopgrad.report.columns import Column
+from stopgrad.report.evaluations import Evaluation
+from stopgrad.report.files import Judged, RunFiles
 from stopgrad.report.wording import counted, signed
 
 
 @dataclass(frozen=True)
 class Gain:
-    """A difference of two accuracies, in points of a hundred, and the ends of its 95 % interval where they are known."""
+    """A difference of two figures, in points of a hundred, and the ends of its 95 % interval where they are known."""
 
     points: float
     interval: tuple[float, float] | None
@@ -30,9 +34,9 @@ class Gain:
         return f"{signed(self.points)} vs random{doubt}"
 
 
-def gain(run: Judged, protocol: str, runs: Sequence[Judged]) -> Gain | None:
+def gain(run: Judged, column: Column, runs: Sequence[Judged]) -> Gain | None:
     """Return what ``run`` gained over its random initialisation, None where one of the two was not measured."""
-    trained, untrained = run.evaluation(protocol, "backbone"), beginning(run, protocol, runs)
+    trained, untrained = run.evaluation(column, "backbone"), beginning(run, column, runs)
     return None if trained is None or untrained is None else compared(trained, untrained)
 
 
@@ -42,31 +46,44 @@ def compared(trained: Evaluation, untrained: Evaluation) -> Gain:
     Both are taken as independent although the test images are the same: what both recognise is then counted as noise, which errs on
     the cautious side.
     """
-    points = trained.top1 - untrained.top1
+    points = trained.value - untrained.value
     images = min(trained.test_images or 0, untrained.test_images or 0) or None
     a, b = trained.interval, untrained.interval
     if a is None or b is None:
         return Gain(100 * points, None, images)
-    low = points - math.hypot(trained.top1 - a[0], b[1] - untrained.top1)
-    high = points + math.hypot(a[1] - trained.top1, untrained.top1 - b[0])
+    low = points - math.hypot(trained.value - a[0], b[1] - untrained.value)
+    high = points + math.hypot(a[1] - trained.value, untrained.value - b[0])
     return Gain(100 * points, (100 * low, 100 * high), images)
 
 
-def beginning(run: Judged, protocol: str, runs: Sequence[Judged]) -> Evaluation | None:
+def beginning(run: Judged, column: Column, runs: Sequence[Judged]) -> Evaluation | None:
     """Return the result of the network that ``run`` began with: its own, else that of another run that began with the same one.
 
     A comparison of methods judges it once a seed, since every method begins alike. None where no result was asked as the backbone's was.
     """
-    judged = run.evaluation(protocol, "backbone")
+    judged = run.evaluation(column, "backbone")
     for other in (run, *runs):
-        found = other.evaluation(protocol, "random")
-        if found is not None and judged is not None and _comparable(found, judged) and other.first_weights == run.first_weights:
+        found = other.evaluation(column, "random")
+        if found is not None and judged is not None and _comparable(found, judged) and _began_alike(run, other):
             return found
     return None
+
+
+def _began_alike(one: Judged, other: Judged) -> bool:
+    if isinstance(one, RunFiles) and isinstance(other, RunFiles):
+        return _first_weights(one) == _first_weights(other)
+    return one is other
+
+
+def _first_weights(run: RunFiles) -> tuple[Any, ...]:
+    """Return what decides the weights at random initialisation and the images that they are judged on."""
+    config = run.config
+    size = None if config.net.backbone in RESNETS else config.views[0].size
+    images = run.environment.get("images_sha256") or config.data.source
+    return replace(config.net, init=None), config.data.channels, size, config.train.seed, images
 
 
 def _comparable(one: Evaluation, other: Evaluation) -> bool:
     """Whether two results were measured alike, on the same images as far as is told; what the protocol chose by itself may differ."""
     images = {one.images_sha256, other.images_sha256} - {None}
-    settings = [{key: value for key, value in e.stated.items() if key != "l2"} for e in (one, other)]
-    return len(images) <= 1 and settings[0] == settings[1]
+    return len(images) <= 1 and one.asked == other.asked

@@ -18,16 +18,15 @@ from stopgrad.files import write_whole
 from stopgrad.onward import NextStep
 from stopgrad.report.charts import COLOURS, FRAME, paint
 from stopgrad.report.curves import draw
-from stopgrad.report.files import ABOUT, Judged, RunFiles, read_judged, read_run
+from stopgrad.report.files import Judged, RunFiles, read_folder
 from stopgrad.report.pictures import collect
 from stopgrad.report.results import tabulate
 from stopgrad.report.settings import settings
 from stopgrad.report.steps import to_report
-from stopgrad.report.summary import Summary, overview, summarise
+from stopgrad.report.summary import Summary, besides, overview, summarise
 from stopgrad.report.sweeps import sweeps
 from stopgrad.report.thumbnails import Thumbnail
-from stopgrad.report.wording import counted, plain, visible
-from stopgrad.runs import RunDirectory
+from stopgrad.report.wording import counted, visible
 
 NAMED_BAD = 50
 """Images set aside that are named one by one; of more, the rest is counted."""
@@ -53,49 +52,34 @@ class SetAside:
 def write_report(runs: Sequence[Path], out: Path, thumbnail: Thumbnail | None = None) -> Path:
     """Write the page of one or several run directories to ``out`` and return it. The same files give the same bytes.
 
+    A folder with results of a backbone that is no run's (evaluations.jsonl, what.json) is shown beside the runs, by its results.
     ``thumbnail`` reaches the images named in embeddings.parquet; without it (or where it returns None) names stand in their place.
-    Raises UserError when a directory holds no run, a file of it is damaged, or ``out`` cannot be written.
+    Raises UserError when a directory holds neither, a file of it is damaged, or ``out`` cannot be written.
     """
     if not runs:
         raise UserError("report: name at least one run directory")
     if len({path.resolve() for path in runs}) < len(runs):
         raise UserError("report: a run directory is named twice; name each once")
-    named = list(zip(runs, _names(runs), strict=True))
-    foreign = [path for path in runs if (path / ABOUT).exists() and not RunDirectory(path).exists()]
-    if foreign and len(foreign) < len(runs):
-        raise UserError(f"report: {foreign[0]} holds evaluations of what no run here has trained; a page is of runs or of such, name one kind")
-    html = render_judged([read_judged(*one) for one in named]) if foreign else render(_coloured([read_run(*one) for one in named]), thumbnail)
+    html = render(_coloured([read_folder(path, name) for path, name in zip(runs, _names(runs), strict=True)]), thumbnail)
     write_whole(out, html.encode())
     return out
 
 
-def render_judged(judged: list[Judged]) -> str:
-    """Return the page of evaluations of what is no run, as HTML."""
-    judged = [replace(one, colour=i % COLOURS) for i, one in enumerate(judged)]
-    page: dict[str, Any] = {
-        "title": judged[0].name if len(judged) == 1 else f"{len(judged)} backbones compared",
-        "several": len(judged) > 1,
-        "results": tabulate(judged),
-        "sweeps": sweeps(judged),
-        "judged": [{"name": one.name, "fields": [(key, plain(value)) for key, value in one.about.items()]} for one in judged],
-        "version": stopgrad.__version__,
-    }
-    return _environment().get_template("judged.html.jinja").render(page)
-
-
-def render(runs: list[RunFiles], thumbnail: Thumbnail | None) -> str:
-    """Return the page of ``runs`` as HTML."""
+def render(folders: Sequence[Judged], thumbnail: Thumbnail | None) -> str:
+    """Return the page of ``folders`` as HTML."""
+    runs = [folder for folder in folders if isinstance(folder, RunFiles)]
     charts, hover_data = draw(runs)
     pictures = collect(runs, thumbnail)
-    summaries = [summarise(run, runs) for run in runs]
+    summaries = [summarise(run, folders) for run in runs]
     page: dict[str, Any] = {
-        "title": runs[0].name if len(runs) == 1 else f"{len(runs)} runs compared",
-        "several": len(runs) > 1,
+        "title": folders[0].name if len(folders) == 1 else f"{len(folders)} {'runs' if len(runs) == len(folders) else 'backbones'} compared",
+        "several": len(folders) > 1,
         "summaries": summaries,
+        "besides": [besides(folder) for folder in folders if folder.what is not None],
         "chosen": _chosen(summaries),
         "overview": overview(summaries) if len(runs) > CARDS else None,
-        "results": tabulate(runs),
-        "sweeps": sweeps(runs),
+        "results": tabulate(folders),
+        "sweeps": sweeps(folders),
         "charts": charts,
         "pictures": pictures,
         "settings": settings(runs),
@@ -104,7 +88,7 @@ def render(runs: list[RunFiles], thumbnail: Thumbnail | None) -> str:
         "to_judge": _to_do(summaries, "evaluate"),
         "to_embed": _to_do(summaries, "embed"),
         "most_commands": COMMANDS,
-        "to_report": to_report(runs),
+        "to_report": to_report(folders),
         "data": {"charts": hover_data, "frame": FRAME, "map": pictures.data},
         "version": stopgrad.__version__,
     }
@@ -131,14 +115,14 @@ def _names(runs: Sequence[Path]) -> list[str]:
     return [name if short.count(name) == 1 else str(path) for name, path in zip(short, runs, strict=True)]
 
 
-def _coloured(runs: Sequence[RunFiles]) -> list[RunFiles]:
-    """Return ``runs`` each with a colour of its own; where these do not suffice, the seeds of one configuration share one and differ in dashes."""
-    kinds = [replace(run.config, train=replace(run.config.train, seed=0)) for run in runs]
+def _coloured(folders: Sequence[Judged]) -> list[Judged]:
+    """Return ``folders`` each with a colour of its own; where these do not suffice, the seeds of one configuration share one and differ in dashes."""
+    kinds = [replace(f.config, train=replace(f.config.train, seed=0, threads=0)) if isinstance(f, RunFiles) else f.name for f in folders]
     groups = list(dict.fromkeys(kinds))
-    if len(runs) <= COLOURS or len(groups) > COLOURS:
-        return [replace(run, colour=i) for i, run in enumerate(runs)]
+    if len(folders) <= COLOURS or len(groups) > COLOURS:
+        return [replace(folder, colour=i) for i, folder in enumerate(folders)]
     turns = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
-    return [replace(run, colour=groups.index(kind) + COLOURS * turn) for run, kind, turn in zip(runs, kinds, turns, strict=True)]
+    return [replace(f, colour=groups.index(kind) + COLOURS * turn) for f, kind, turn in zip(folders, kinds, turns, strict=True)]
 
 
 def _chosen(summaries: Sequence[Summary]) -> list[tuple[str, str]]:

@@ -2,12 +2,13 @@
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from stopgrad import onward
 from stopgrad.images.place import ARRAYS
 from stopgrad.onward import NextStep
-from stopgrad.report.files import RunFiles
+from stopgrad.report.files import Judged, RunFiles
 
 
 def command(run: RunFiles) -> str | None:
@@ -29,10 +30,11 @@ def next_steps(run: RunFiles, kind: str) -> list[NextStep]:
     return [*found, NextStep("load", f"stopgrad.load_backbone({str(run.directory)!r})", "In Python: the trained backbone, a torch.nn.Module")]
 
 
-def to_report(runs: list[RunFiles]) -> NextStep:
+def to_report(runs: Sequence[Judged]) -> NextStep:
     """Return the command that makes the page again."""
     words = ["stopgrad", "report", *(str(run.directory) for run in runs)]
-    where = "the first run" if len(runs) > 1 else "the run"
+    folder = "run" if isinstance(runs[0], RunFiles) else "folder"
+    where = f"the first {folder}" if len(runs) > 1 else f"the {folder}"
     return NextStep("report", shlex.join(words), f"Make this page again once something is new (report.html in {where}, or --out PAGE)")
 
 

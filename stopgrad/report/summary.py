@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from stopgrad.config import Run
 from stopgrad.onward import NextStep
 from stopgrad.progress import duration
+from stopgrad.report.columns import PROTOCOLS, Column, metric_name, ordered
 from stopgrad.report.curves import most_rank
-from stopgrad.report.files import RunFiles
+from stopgrad.report.files import Judged, RunFiles
 from stopgrad.report.gains import gain
-from stopgrad.report.results import PROTOCOLS
 from stopgrad.report.steps import command, next_steps
-from stopgrad.report.wording import counted, readable
+from stopgrad.report.wording import counted, plain, readable
 
 JOIN = " · "
 TITLES = {"unlearned": "Has not learned"}
@@ -25,6 +25,8 @@ class Figure:
     value: str
     name: str
     note: str
+    result: bool = False
+    """Whether it stands in the table of results too."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,18 @@ class Summary:
     started_with: str | None
     next_steps: tuple[NextStep, ...]
     chosen: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Besides:
+    """The head of a backbone that is no run's: what it is called, what it is known by, how it was built."""
+
+    name: str
+    colour: int
+    called: str
+    """What it was asked for as, where the folder is called otherwise."""
+    digest: str
+    settings: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -63,7 +77,7 @@ def overview(summaries: Sequence[Summary]) -> Overview:
     common = [part for part in parts[0] if all(part in other for other in parts)]
     held = [{figure.name: figure for figure in summary.figures} for summary in summaries]
     columns = []
-    for name in dict.fromkeys(name for figures in held for name in figures if name not in PROTOCOLS.values()):
+    for name in dict.fromkeys(name for figures in held for name, figure in figures.items() if not figure.result):
         found = [figures.get(name) for figures in held]
         notes = {figure.note for figure in found if figure}
         if len(set(found)) > 1:
@@ -77,7 +91,7 @@ def _without(figure: Figure | None, note: str) -> Figure | None:
     return replace(figure, note="") if figure and figure.note == note else figure
 
 
-def summarise(run: RunFiles, runs: Sequence[RunFiles]) -> Summary:
+def summarise(run: RunFiles, runs: Sequence[Judged]) -> Summary:
     """Return the head of ``run``, one of ``runs``."""
     kind, title, text = _verdict(run)
     if kind == "healthy":
@@ -94,6 +108,14 @@ def summarise(run: RunFiles, runs: Sequence[RunFiles]) -> Summary:
         next_steps=tuple(next_steps(run, kind)),
         chosen=run.status.chosen if run.status else (),
     )
+
+
+def besides(folder: Judged) -> Besides:
+    """Return the head of ``folder``, which is no run's."""
+    assert folder.what is not None
+    what = folder.what
+    stated = tuple((key.replace("_", " "), plain(value)) for key, value in what.settings.items())
+    return Besides(folder.name, folder.colour, what.name if what.name != folder.name else "", what.digest[:12], stated)
 
 
 def _verdict(run: RunFiles) -> tuple[str, str, str]:
@@ -119,9 +141,9 @@ def _verdict(run: RunFiles) -> tuple[str, str, str]:
     return "unfinished", f"{state} at step {run.step:,} of {_steps(run):,}", said
 
 
-def _weighed(run: RunFiles, runs: Sequence[RunFiles], said: str) -> tuple[str, str, str]:
+def _weighed(run: RunFiles, runs: Sequence[Judged], said: str) -> tuple[str, str, str]:
     """Return the verdict on a run without collapse once the results are looked at: healthy is not yet better than untrained."""
-    gains = [found for p in PROTOCOLS if (found := gain(run, p, runs)) is not None and found.interval is not None]
+    gains = [found for column in _judged(run) if (found := gain(run, column, runs)) is not None and found.interval is not None]
     kinds = {found.kind for found in gains}
     if not gains or "better" in kinds:
         return "healthy", "Healthy", said
@@ -130,6 +152,11 @@ def _weighed(run: RunFiles, runs: Sequence[RunFiles], said: str) -> tuple[str, s
     images = max(found.images or 0 for found in gains)
     doubt = f"On {counted(images, 'test image')} it" if images else "It"
     return "neutral", "No collapse; no gain shown", f"{said} {doubt} cannot be told from the same network at random initialisation.".strip()
+
+
+def _judged(run: RunFiles) -> list[Column]:
+    """Return the columns that the backbone was judged in, by protocols that are known."""
+    return [column for column in ordered(e.column for e in run.evaluations if e.features == "backbone") if column.protocol in PROTOCOLS]
 
 
 def _steps(run: RunFiles) -> int:
@@ -159,12 +186,13 @@ def _setting(run: Run) -> str:
     return JOIN.join(parts)
 
 
-def _figures(run: RunFiles, runs: Sequence[RunFiles]) -> list[Figure]:
+def _figures(run: RunFiles, runs: Sequence[Judged]) -> list[Figure]:
     found = []
-    for protocol in [p for p in PROTOCOLS if run.evaluation(p, "backbone")][:2]:
-        result, gained = run.evaluation(protocol, "backbone"), gain(run, protocol, runs)
+    for column in _judged(run)[:2]:
+        result, gained = run.evaluation(column, "backbone"), gain(run, column, runs)
         assert result is not None
-        found.append(Figure(f"{100 * result.top1:.1f} %", PROTOCOLS[protocol], f"top-1{f', {gained.words}' if gained else ''}"))
+        note = f"{metric_name(column.metric)}{f', {gained.words}' if gained else ''}"
+        found.append(Figure(f"{100 * result.value:.1f} %", replace(column, metric="top1").full_title, note, result=True))
     watched = run.last("knn")
     if not found and watched is not None:
         found.append(Figure(readable(watched, percent=True), "kNN while training", "the monitor's, last look"))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from stopgrad.report.charts import Scale
-from stopgrad.report.files import Evaluation, Judged, Sweep
-from stopgrad.report.results import BASELINES
+from stopgrad.report.columns import Column, ordered
+from stopgrad.report.evaluations import BASELINES, Evaluation, Sweep
+from stopgrad.report.files import Judged, RunFiles
 from stopgrad.report.wording import readable
 
 WIDTH, HEIGHT, EDGE = 168, 40, 5
@@ -38,10 +39,13 @@ class Sweeps:
 
 def sweeps(runs: Sequence[Judged]) -> Sweeps | None:
     """Return the sweeps of all results, baselines once where they agree; None when no protocol had one."""
-    baselines = [row for features in BASELINES for row in _baseline(runs, features)]
-    others = [(run, e) for run in runs for e in run.evaluations if e.features not in BASELINES]
-    own = [(e.sweep, _label(run, e, runs), run.colour) for run, e in others if e.sweep is not None]
-    found = [*baselines, *own]
+    columns = ordered(e.column for run in runs for e in run.evaluations if e.sweep is not None)
+    found: list[tuple[Sweep, str, int | None]] = []
+    for column in columns:
+        where = f", {column.full_title}" if len(columns) > 1 else ""
+        found += [(sweep, label + where, None) for features in BASELINES for sweep, label in _baseline(runs, features, column)]
+        held = [(run, e) for run in runs for e in run.evaluations if e.features not in BASELINES and e.column == column]
+        found += [(e.sweep, _label(run, e, runs) + where, run.colour) for run, e in held if e.sweep is not None]
     if not found:
         return None
     points = [point for sweep, _, _ in found for point in sweep.tried]
@@ -55,18 +59,19 @@ def sweeps(runs: Sequence[Judged]) -> Sweeps | None:
     return Sweeps(rows, *ends, images.pop() if len(images) == 1 else 0)
 
 
-def _baseline(runs: Sequence[Judged], features: str) -> list[tuple[Sweep, str, None]]:
-    """Return (sweep, label, no colour) of a baseline: once where all runs agree, else each sweep with the runs that have it."""
+def _baseline(runs: Sequence[Judged], features: str, column: Column) -> list[tuple[Sweep, str]]:
+    """Return (sweep, label) of a baseline: once where all runs agree, else each sweep with the runs that have it."""
     holders: dict[Sweep, list[str]] = {}
     for run in runs:
-        for sweep in [e.sweep for e in run.evaluations if e.features == features and e.sweep is not None]:
-            holders.setdefault(sweep, []).append(run.name)
+        judged = run.evaluation(column, features)
+        if judged is not None and judged.sweep is not None:
+            holders.setdefault(judged.sweep, []).append(run.name)
     label = BASELINES[features]
-    return [(sweep, label if len(holders) == 1 else f"{label}, {', '.join(names)}", None) for sweep, names in holders.items()]
+    return [(sweep, label if len(holders) == 1 else f"{label}, {', '.join(names)}") for sweep, names in holders.items()]
 
 
 def _label(run: Judged, evaluation: Evaluation, runs: Sequence[Judged]) -> str:
-    name = run.name if len(runs) > 1 else run.this.capitalize()
+    name = run.name if len(runs) > 1 or not isinstance(run, RunFiles) else "This run"
     return name if evaluation.features == "backbone" else f"{name}, {evaluation.features}"
 
 

@@ -5,6 +5,14 @@ from typing import Any
 
 _HARMLESS = "\u200c\u200d\u00a0\u202f\u3000"
 """Not printable to Python, but part of how some scripts and emoji are written: joiners and spaces."""
+SAID = {
+    "size": "side in pixels",
+    "share": "central crop",
+    "held_out": "share held out for the sweep",
+    "evaluations": "evaluations at most",
+    "tuned_on": "tuned:",
+}
+"""Settings whose name alone says too little."""
 
 
 def readable(value: float, percent: bool = False) -> str:
@@ -37,6 +45,11 @@ def signed(points: float) -> str:
 def visible(text: str) -> str:
     """Return ``text`` with control characters and those that turn the direction of writing spelled out: a name must not lie about itself."""
     return "".join(c if c.isprintable() or c in _HARMLESS else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
+
+
+def named(setting: str) -> str:
+    """Return what readers call a setting of a protocol."""
+    return SAID.get(setting, setting.replace("_", " "))
 
 
 def plain(value: Any) -> str:

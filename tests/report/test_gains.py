@@ -6,7 +6,8 @@ from math import comb
 import pytest
 
 from stopgrad.protocols.scores import Score
-from stopgrad.report.files import Evaluation
+from stopgrad.report.columns import Column
+from stopgrad.report.evaluations import Evaluation
 from stopgrad.report.gains import Gain, compared
 
 
@@ -16,15 +17,15 @@ def evaluation(right: int, images: int | None, interval: tuple[float, float] | N
     if interval is None and images is not None:
         interval = Score(share, None, images, ()).interval()
     return Evaluation(
-        protocol="knn",
+        column=Column("", "knn", "", "top1"),
         features="backbone",
-        top1=share,
-        top5=None,
+        value=share,
         interval=interval,
         step=1,
         train_images=9,
         test_images=images,
         images_sha256=None,
+        weights_sha256=None,
         stated={},
         sweep=None,
         notes=(),

@@ -1,0 +1,53 @@
+"""What decides the figures of a judging, in a few words: for terminals and for the notes under a table."""
+
+from collections.abc import Iterable, Sequence
+
+from stopgrad.report.evaluations import Evaluation
+from stopgrad.report.wording import plain
+
+LENGTH = ("lr", "epochs", "steps")
+DECIDES = {
+    "knn": ("", ("k", "temperature"), ""),
+    "lbfgs": ("a linear classifier on frozen features", (), "labels"),
+    "linear": ("", ("name", "lr"), "labels"),
+    "svm": ("a linear SVM a class on frozen features", (), "labels"),
+    "semi": ("", ("name", *LENGTH), "labels"),
+    "finetune": ("", ("name", *LENGTH), "labels"),
+    "distill": ("", ("name", "teacher", "temperature", *LENGTH), "images"),
+    "detection": ("", LENGTH, "images"),
+}
+"""Protocol to what it is (where its name does not say so), the settings that decide, and what its training images are counted as."""
+OTHERS = ("", ("name", *LENGTH), "labels")
+SAID = {
+    "k": "{} neighbours",
+    "temperature": "T {}",
+    "name": "{}'s",
+    "teacher": "teacher {}",
+    "lr": "lr {}",
+    "epochs": "{} epochs",
+    "steps": "{} steps",
+}
+
+
+def stated(figures: Sequence[Evaluation]) -> str:
+    """Return what decides the ``figures`` of one judging, value by value where they differ, and what was tuned on what."""
+    what, settings, counted = DECIDES.get(figures[0].column.protocol, OTHERS)
+    parts = [what]
+    for key in settings:
+        held = [plain(e.stated[key]) for e in figures if e.stated.get(key) is not None]
+        parts += [SAID[key].format(each(held))] if held else []
+    images = [f"{e.train_images:,}" for e in figures if e.train_images is not None]
+    parts += [f"{each(images)} {counted}"] if counted and images else []
+    return ", ".join(part for part in (*parts, *_tuned(figures)) if part)
+
+
+def _tuned(figures: Sequence[Evaluation]) -> list[str]:
+    """Return what was tuned on what: as the protocol says, else by its sweep; nothing where nothing was."""
+    told = [plain(words) for e in figures if (words := e.stated.get("tuned_on"))]
+    swept = [f"{e.sweep.images:,}" if e.sweep.images else "some" for e in figures if e.sweep is not None and not e.stated.get("tuned_on")]
+    return [f"tuned: {each(told)}"] * bool(told) + [f"l2 tuned on {each(swept)} of these, held out"] * bool(swept)
+
+
+def each(values: Iterable[object]) -> str:
+    """Return every value once: "a or b"."""
+    return " or ".join(dict.fromkeys(map(str, values)))
