@@ -152,9 +152,9 @@ def _outline(path: Path, thing: dict[str, Any], height: int, width: int) -> Any:
     outline = thing.get("segmentation")
     if isinstance(outline, list) and outline and all(_numbers(polygon, lambda count: count >= 6 and count % 2 == 0) for polygon in outline):
         return outline
-    if isinstance(outline, dict) and outline.get("size") == [height, width]:
-        counts = outline.get("counts")
-        if isinstance(counts, str) or (isinstance(counts, list) and all(isinstance(c, int) and c >= 0 for c in counts) and sum(counts) == height * width):
+    if isinstance(outline, dict) and outline.get("size") == [height, width] and isinstance(outline.get("counts"), str | list):
+        runs = outline["counts"]
+        if isinstance(runs, str) or all(isinstance(run, int) for run in runs):
             return outline
     raise UserError(
         f"{path}: annotation {thing.get('id')!r} has no outline that is read (polygons of 3 corners or more, or run lengths "

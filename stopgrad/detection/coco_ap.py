@@ -24,7 +24,9 @@ def coco_scores(truth: Part, found: Sequence[Found], masks: bool) -> dict[str, f
     kinds: tuple[tuple[Kind, str], ...] = (("bbox", "box"), ("segm", "mask"))
     for kind, prefix in kinds if masks else kinds[:1]:
         record = _truth(truth, masks)
-        detected = [thing for picture, here in zip(truth.pictures, found, strict=True) for thing in _detections(picture, here, truth.category_ids, kind)]
+        detected = [
+            thing for picture, here in zip(truth.pictures, found, strict=True) for thing in _detections(picture, here, truth.category_ids, kind)
+        ]
         for name, value in zip(NAMES, _evaluated(record, detected, kind), strict=True):
             if value >= 0:  # -1: none to be found
                 scores[f"{prefix}_{name}"] = value
@@ -70,10 +72,12 @@ def _truth(part: Part, masks: bool) -> dict[str, Any]:
 
 def _detections(picture: Picture, found: Found, category_ids: tuple[int, ...], kind: Kind) -> list[dict[str, Any]]:
     """Return what was found in an image as COCO's results. With masks no box is given: their area decides what is small."""
-    rows = zip(found.scores.tolist(), found.labels.tolist(), strict=True)
-    things = [{"image_id": picture.number, "category_id": category_ids[label], "score": score} for score, label in rows]
-    shapes = ({"bbox": _sides(box)} for box in found.boxes) if kind == "bbox" else ({"segmentation": mask} for mask in found.masks)
-    return [thing | shape for thing, shape in zip(things, shapes, strict=True)]
+    shapes = list(map(_sides, found.boxes)) if kind == "bbox" else list(found.masks)
+    key = "bbox" if kind == "bbox" else "segmentation"
+    return [
+        {"image_id": picture.number, "category_id": category_ids[label], "score": score, key: shape}
+        for label, score, shape in zip(found.labels.tolist(), found.scores.tolist(), shapes, strict=True)
+    ]
 
 
 def _sides(box: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:

@@ -55,7 +55,8 @@ def _drawn(polygons: list[list[float]], height: int, width: int) -> Mask:
 
 
 def _unpacked(text: str) -> list[int]:
-    """Return the run lengths in a string: 5 bits a character from 48 up, lowest first, 32 where more follow; from the fourth on, less the last but one."""
+    """Return the run lengths in a string: 5 bits a character from 48 up, the lowest first, 32 where more follow; from the fourth run on,
+    the difference to the last but one. Raises ValueError for other strings."""
     runs: list[int] = []
     value, shift = 0, 0
     for code in text.encode("ascii", "replace"):

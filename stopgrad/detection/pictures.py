@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,8 @@ class Picture:
         except BadImage as bad:
             raise UserError(f"{printable(str(self.path))}: cannot be read ({bad}); mend it, or take it out of the annotations") from None
         if planes.shape[1:] != (self.height, self.width):
-            found = f"{planes.shape[2]} x {planes.shape[1]}"
-            raise UserError(f"{printable(str(self.path))}: is {found} pixels, its annotations are for {self.width} x {self.height}; mend one of the two")
+            found, wanted = f"{planes.shape[2]} x {planes.shape[1]}", f"{self.width} x {self.height}"
+            raise UserError(f"{printable(str(self.path))}: is {found} pixels, its annotations are for {wanted}; mend one of the two")
         return planes
 
 
@@ -108,7 +108,10 @@ def within(boxes: Sequence[Sequence[float]], width: int, height: int, mended: Me
 def once(keys: Sequence[Any], mended: Mended) -> NDArray[np.bool_]:
     """Return (n,) which of ``keys`` come for the first time; objects said twice are counted."""
     seen: set[Any] = set()
-    first = np.array([not (key in seen or seen.add(key)) for key in keys], bool)  # type: ignore[func-returns-value]
+    first = np.zeros(len(keys), np.bool_)
+    for row, key in enumerate(keys):
+        first[row] = key not in seen
+        seen.add(key)
     mended.note("objects said twice left out", int((~first).sum()))
     return first
 
@@ -127,9 +130,16 @@ def joined(parts: Sequence[Part]) -> Part:
     first = parts[0]
     for part in parts[1:]:
         if (part.classes, part.category_ids) != (first.classes, first.category_ids):
-            differ = sorted(set(part.classes) ^ set(first.classes)) or list(part.classes)
-            raise UserError(f"{part.name}: other classes than {first.name} ({', '.join(map(printable, differ[:5]))}); parts that go together have the same")
+            differ = ", ".join(map(printable, sorted(set(part.classes) ^ set(first.classes))[:5])) or "in another order"
+            raise UserError(f"{part.name}: other classes than {first.name} ({differ}); parts that go together have the same")
     told = "; ".join(part.told for part in parts if part.told)
     name = " + ".join(part.name for part in parts)
     pictures = tuple(picture for part in parts for picture in part.pictures)
     return Part(name=name, classes=first.classes, category_ids=first.category_ids, pictures=pictures, told=told)
+
+
+def among(part: Part, classes: tuple[str, ...]) -> Part:
+    """Return ``part`` with its classes numbered as in ``classes``, which has all of them."""
+    number = np.array([classes.index(name) for name in part.classes], np.int64)
+    pictures = tuple(replace(picture, labels=number[picture.labels]) for picture in part.pictures)
+    return replace(part, classes=classes, category_ids=tuple(range(1, len(classes) + 1)), pictures=pictures)

@@ -1,4 +1,4 @@
-"""Reads PASCAL VOC: ``ImageSets/Main/SET.txt``, ``Annotations/NAME.xml``, ``JPEGImages/NAME.*``, in a folder, or in VOC2007 and VOC2012 beside each other.
+"""Reads PASCAL VOC: ``ImageSets/Main/SET.txt``, ``Annotations/NAME.xml`` and ``JPEGImages/NAME.*``, in a folder or in several, VOC2007 and VOC2012.
 
 A box from pixel (xmin, ymin) to (xmax, ymax), both counted from 1 and inside it, becomes (xmin - 1, ymin - 1, xmax, ymax): detectron2's
 convention. Imports no torch. XML with a document type is refused: only there can entities be declared.
@@ -25,11 +25,10 @@ def is_voc(data: Path) -> bool:
     return (data / SETS).is_dir() or any((path / SETS).is_dir() for path in data.glob("VOC*"))
 
 
-def read_voc(data: Path, parts: tuple[str, ...], classes: tuple[str, ...] | None = None) -> Part:
-    """Return ``parts`` (YEAR/SET, or SET) of the VOC layout in ``data``, joined.
+def read_voc(data: Path, parts: tuple[str, ...]) -> Part:
+    """Return ``parts`` (YEAR/SET, or SET) of the VOC layout in ``data``, joined; its classes are those of its objects, in alphabetical order.
 
-    ``classes`` are the known ones; None: those of the objects found, in alphabetical order. Difficult objects are among the objects, marked.
-    Raises UserError for a set or file that is not there, for XML that is not VOC's, and for an object of no known class.
+    Difficult objects are among the objects, marked. Raises UserError for a set or file that is not there, and for XML that is not VOC's.
     """
     mended = Mended()
     entries: list[_Entry] = []
@@ -39,19 +38,16 @@ def read_voc(data: Path, parts: tuple[str, ...], classes: tuple[str, ...] | None
     name = f"{data.name} {' + '.join(parts)}"
     if not entries:
         raise UserError(f"{data}: no images in {' + '.join(parts)}; its list in {SETS} is empty")
-    known = classes or tuple(sorted({label for entry in entries for label in entry.labels}))
-    if not known:
-        raise UserError(f"{data}: no objects in {' + '.join(parts)}; a detector learns from boxes")
-    index = {label: i for i, label in enumerate(known)}
-    for entry in entries:
-        for label in entry.labels:
-            if label not in index:
-                raise UserError(
-                    f"{printable(str(entry.annotation))}: an object of class {printable(label)!r}, which no training image has; "
-                    f"the classes are {', '.join(map(printable, known[:20]))}"
-                )
+    classes = tuple(sorted({label for entry in entries for label in entry.labels}))
+    index = {label: i for i, label in enumerate(classes)}
     pictures = tuple(_picture(entry, number, index, mended) for number, entry in enumerate(entries))
-    return Part(name=name, classes=known, category_ids=tuple(range(1, len(known) + 1)), pictures=pictures, told=mended.line(name))
+    return Part(name=name, classes=classes, category_ids=tuple(range(1, len(classes) + 1)), pictures=pictures, told=mended.line(name))
+
+
+def year_of(data: Path, part: str) -> str:
+    """Return the year that ``part`` of ``data`` is of: 2007 or 2012, or an empty word where no folder says it."""
+    name = _folder(data, part)[0].name
+    return name.removeprefix("VOC") if name.startswith("VOC") else ""
 
 
 class _Entry(NamedTuple):
@@ -76,10 +72,11 @@ def _folder(data: Path, part: str) -> tuple[Path, str]:
     years = sorted(path for path in data.glob("VOC*") if (path / SETS).is_dir())
     if not year and len(years) == 1:
         return years[0], name
+    there = ", ".join(path.name for path in years)
     if not year:
-        raise UserError(f"{data}: has {', '.join(path.name for path in years)}; name one, such as {years[0] if years else data}, or parts such as 2007/{name}")
+        raise UserError(f"{data}: has {there}; name one, such as {years[0]}, or parts such as {years[0].name.removeprefix('VOC')}/{name}")
     if not (data / f"VOC{year}" / SETS).is_dir():
-        raise UserError(f"{data}: no VOC{year}/{SETS} in it, which {part} is read from; there is {', '.join(path.name for path in years) or 'none'}")
+        raise UserError(f"{data}: no VOC{year}/{SETS} in it, which {part} is read from; there is {there or 'none'}")
     return data / f"VOC{year}", name
 
 

@@ -69,7 +69,8 @@ def overlaps(boxes: Boxes, others: Boxes) -> Floats:
     shared = np.clip(highs - lows, 0.0, None).prod(axis=2)
     areas, other_areas = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (boxes, others))
     union = areas[:, None] + other_areas[None] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    share: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return share
 
 
 def _matches(truth: Sequence[Picture], found: Sequence[Found], label: int) -> tuple[Floats, NDArray[np.bool_], NDArray[np.int64]]:
