@@ -147,7 +147,7 @@ def _tree(path: Path) -> ET.Element:
 def _text(path: Path, element: ET.Element, tag: str) -> str:
     text = element.findtext(tag, "").strip()
     if not text:
-        raise UserError(f"{printable(str(path))}: a {element.tag} without {tag}; VOC's have one")
+        raise UserError(f"{printable(str(path))}: <{element.tag}> without {tag}; VOC's have one")
     return text
 
 

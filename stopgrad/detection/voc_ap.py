@@ -103,7 +103,7 @@ def _curve(best: Floats, ignored: NDArray[np.bool_], objects: NDArray[np.int64],
 
 
 def _average(recall: Floats, precision: Floats, eleven_points: bool) -> float:
-    if eleven_points:
-        return float(np.mean([precision[recall >= point].max(initial=0.0) for point in np.arange(0.0, 1.1, 0.1)]))
+    if eleven_points:  # tenths by division, as recalls are: steps of 0.1 would be off by rounding at .3, .6 and .7
+        return float(np.mean([precision[recall >= point].max(initial=0.0) for point in np.arange(11) / 10]))
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float((np.diff(recall, prepend=0.0) * envelope).sum())
