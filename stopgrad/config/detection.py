@@ -51,6 +51,8 @@ class Detection:
     proposals_train: tuple[int, int] | None = None
     """Proposals an image, before and after suppression; none: ``PROPOSALS``."""
     proposals_test: tuple[int, int] | None = None
+    pyramid: int = 256
+    """FPN: channels of its maps; the head's hidden layers have four times as many. Both: channels of the layers that make masks."""
     regions: int = 512
     """Proposals of an image that the head learns from, a quarter of them objects at most."""
     detections: int = 100
@@ -63,7 +65,7 @@ class Detection:
 
     def __post_init__(self) -> None:
         positive = {"iterations": self.iterations, "batch": self.batch, "test_side": self.test_side, "max_side": self.max_side}
-        positive |= {"regions": self.regions, "detections": self.detections, "checkpoint_every": self.checkpoint_every}
+        positive |= {"pyramid": self.pyramid, "regions": self.regions, "detections": self.detections, "checkpoint_every": self.checkpoint_every}
         positive |= {"short_sides": min(self.short_sides, default=0)}
         for field, number in positive.items():
             _refuse(number < 1, f"{field}: at least 1, not {number}")
@@ -146,6 +148,7 @@ DETECTION: dict[str, Detection] = {
         max_side=373,
         proposals_train=(400, 150),
         proposals_test=(200, 50),
+        pyramid=64,
         regions=32,
         precise_bn=32,
         checkpoint_every=50,

@@ -18,9 +18,6 @@ from stopgrad.detection.regions import Pooler
 Detected = list[dict[str, Tensor]]
 """One an image: boxes (d, 4), scores (d,), labels (d,) from 1, and with masks, masks (d, 1, M, M) as probabilities."""
 
-PYRAMID = 256
-"""Channels of the pyramid's maps, and of the layers that make masks (detectron2's defaults)."""
-
 
 class Head(RoIHeads):  # type: ignore[misc]
     """torchvision's, with its loss of masks and its weights drawn as detectron2 draws them."""
@@ -54,7 +51,7 @@ class LastStageHead(Head):
     def __init__(self, last: nn.Module, width: int, classes: int, settings: Detection) -> None:
         stage = nn.Sequential(OrderedDict(stage=last, norm=nn.BatchNorm2d(width)))
         super().__init__(Pooler((16,), 14), stage, width, classes, settings)
-        self.masker = drawn_by_he(MaskRCNNPredictor(width, PYRAMID, classes + 1)) if settings.masks else None
+        self.masker = drawn_by_he(MaskRCNNPredictor(width, settings.pyramid, classes + 1)) if settings.masks else None
 
     def forward(
         self, features: dict[str, Tensor], proposals: list[Tensor], image_shapes: list[tuple[int, int]], targets: Detected | None = None
@@ -92,20 +89,20 @@ class LastStageHead(Head):
 
 
 class PyramidHead(Head):
-    """FPN: two layers of 1024 on a 7 x 7 region give class and box, four convolutions with BN on a 14 x 14 one the mask."""
+    """FPN: two hidden layers on a 7 x 7 region give class and box, four convolutions with BN on a 14 x 14 one the mask."""
 
     def __init__(self, classes: int, settings: Detection) -> None:
-        strides = (4, 8, 16, 32)
-        layers = TwoMLPHead(PYRAMID * 7 * 7, 1024)
+        strides, width = (4, 8, 16, 32), settings.pyramid
+        layers = TwoMLPHead(width * 7 * 7, 4 * width)
         for layer in (layers.fc6, layers.fc7):
             nn.init.kaiming_uniform_(layer.weight, a=1)
             nn.init.zeros_(layer.bias)
-        super().__init__(Pooler(strides, 7), layers, 1024, classes, settings)
+        super().__init__(Pooler(strides, 7), layers, 4 * width, classes, settings)
         if settings.masks:
             self.mask_roi_pool = Pooler(strides, 14)
-            convolutions = [Conv2dNormActivation(PYRAMID, PYRAMID, norm_layer=nn.BatchNorm2d) for _ in range(4)]
+            convolutions = [Conv2dNormActivation(width, width, norm_layer=nn.BatchNorm2d) for _ in range(4)]
             self.mask_head = drawn_by_he(nn.Sequential(*convolutions))
-            self.mask_predictor = drawn_by_he(MaskRCNNPredictor(PYRAMID, PYRAMID, classes + 1))
+            self.mask_predictor = drawn_by_he(MaskRCNNPredictor(width, width, classes + 1))
 
 
 def drawn_by_he(module: nn.Sequential) -> nn.Sequential:

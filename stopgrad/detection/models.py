@@ -15,7 +15,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import FeaturePyramidNetwork
 
 from stopgrad.config.detection import Detection
-from stopgrad.detection.heads import PYRAMID, Detected, Head, LastStageHead, PyramidHead
+from stopgrad.detection.heads import Detected, Head, LastStageHead, PyramidHead
 from stopgrad.detection.regions import Anchors
 from stopgrad.detection.stages import Stages, stages
 from stopgrad.nets.backbones import Backbone
@@ -37,12 +37,12 @@ class Trunk(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """FPN: maps of ``PYRAMID`` channels and strides 4, 8, 16, 32, from all stages with BN, and a fifth of stride 64."""
+    """FPN: maps of ``width`` channels and strides 4, 8, 16, 32, from all stages with BN, and a fifth of stride 64."""
 
-    def __init__(self, found: Stages) -> None:
+    def __init__(self, found: Stages, width: int) -> None:
         super().__init__()
         self.stages = nn.ModuleList(found.layers)
-        self.fpn = FeaturePyramidNetwork(list(found.widths), PYRAMID, norm_layer=nn.BatchNorm2d)
+        self.fpn = FeaturePyramidNetwork(list(found.widths), width, norm_layer=nn.BatchNorm2d)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Return the five maps of images (N, C, H, W), the finest first."""
@@ -87,7 +87,7 @@ def detector(backbone: Backbone, classes: int, settings: Detection) -> Detector:
         anchors = Anchors((16,), (SIZES,))
         head = LastStageHead(found.layers[3], found.widths[3], classes, settings)
     else:
-        trunk, width = Pyramid(found), PYRAMID
+        trunk, width = Pyramid(found, settings.pyramid), settings.pyramid
         anchors = Anchors((4, 8, 16, 32, 64), [(size,) for size in SIZES])
         head = PyramidHead(classes, settings)
     train, test = settings.proposals(True), settings.proposals(False)

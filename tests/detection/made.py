@@ -24,6 +24,7 @@ TOY = Detection(
     max_side=128,
     proposals_train=(50, 20),
     proposals_test=(50, 10),
+    pyramid=16,
     regions=8,
     detections=10,
     precise_bn=4,
