@@ -10,3 +10,7 @@ class UserError(ValueError):
 
 class Lost(RuntimeError):
     """Another process of the same training is gone, or does not answer."""
+
+
+class Interrupted(RuntimeError):
+    """A signal asked to stop, and everything is saved: the same command goes on. The command line ends with status 75."""

@@ -1,14 +1,10 @@
 """The training loop, read top to bottom. It knows four members of a method and nothing of how a backbone is judged."""
 
-import signal
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, reduce
 from itertools import groupby
-from types import FrameType
 from typing import Literal
 
 import torch
@@ -29,6 +25,7 @@ from stopgrad.nets.norm import running_statistics, set_bn
 from stopgrad.nets.recompute import keep_blocks, recompute_blocks
 from stopgrad.optim import Optimizer, lr_at, peak_lr
 from stopgrad.runs import RunDirectory
+from stopgrad.stop import stop_requests
 from stopgrad.views.render import render
 from stopgrad.views.sample import ViewParams, sample, uniforms
 from stopgrad.world import world
@@ -64,7 +61,7 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
     milestone = run.train.milestone_every * order.steps_per_epoch
     saved_step, saved_at = step, time.monotonic()
 
-    with _stop_requests() as stop:
+    with stop_requests() as stop:
         began = time.perf_counter()
         batches = supply.fetch(rows[places] for rows in order.of_steps(step, step if _must_stop(run, journal) else steps))
         for batch in batches:
@@ -224,31 +221,3 @@ def _resume(directory: RunDirectory, method: Method, optimizer: Optimizer, journ
 
 def _must_stop(run: Run, journal: Journal) -> bool:
     return run.train.on_collapse == "stop" and journal.monitor.verdict.state == "collapsed"
-
-
-@dataclass
-class _Stop:
-    signal: str = ""
-
-
-@contextmanager
-def _stop_requests() -> Iterator[_Stop]:
-    """Turn the first SIGTERM or SIGINT into a request to stop after the step; a second one ends the process at once."""
-    stop = _Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # Python delivers signals to the main thread only
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def request(number: int, frame: FrameType | None) -> None:
-        stop.signal = signal.Signals(number).name
-        for n, handler in before.items():
-            signal.signal(n, handler)
-
-    for number in before:
-        signal.signal(number, request)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -20,7 +20,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def in_threads(function: Callable[[In], Out], items: Iterable[In], threads: int | None = None, chunk: int = CHUNK) -> Iterator[Out]:
+def in_threads(function: Callable[[In], Out], items: Iterable[In], threads: int | None = None, chunk: int = CHUNK) -> Generator[Out, None, None]:
     """Yield ``function`` of every item, in order, by ``threads`` threads (one a core); an exception ends it and is raised here.
 
     At most ``AHEAD`` chunks of ``chunk`` results a thread, and one more, wait in memory.

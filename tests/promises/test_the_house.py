@@ -15,9 +15,9 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = {
     0: ("__init__", "errors", "files", "keys", "heap", "world", "parent", "distributed", "config"),
-    1: ("runs", "optim", "device", "finite", "progress", "images", "views", "nets"),
+    1: ("runs", "optim", "device", "finite", "progress", "stop", "images", "views", "nets"),
     2: ("loader", "methods", "checkpoint", "onward"),
-    3: ("monitor", "protocols", "recipes"),
+    3: ("monitor", "protocols", "detection", "recipes"),
     4: ("train", "report", "publish"),
     5: (
         "plan",
@@ -60,6 +60,9 @@ TORCH_FREE = (
     "cli",
     "report",
     "publish.targets",
+    "detection.annotated",
+    "detection.coco_ap",
+    "detection.table",
     "images.sources",
     "images.decode",
     "images.inspect",
