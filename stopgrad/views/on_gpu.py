@@ -51,7 +51,7 @@ def render_on_gpu(pool: "Pool", rows: Tensor, params: ViewParams, mean: Sequence
     shape = {"C": channels, "CP": padded, "S": size, "BLOCK": block, "num_warps": min(max(block * padded // A_WARP, 4), 16)}
     shape["enable_fp_fusion"] = False
     grid, colours = (count * blocks,), (centre, inverse)
-    with torch.cuda.device_of(views):
+    with torch.cuda.device_of(views):  # type: ignore[no-untyped-call]
         sums = torch.empty((count, blocks), device=pool.device)
         peak = float(torch.iinfo(pool.dtype).max)
         kernels.make[grid](pool.buffer, numbers, factors, luma, *colours, views, sums, PEAK=peak, WHOLE=whole, **shape)

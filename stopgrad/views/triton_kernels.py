@@ -75,10 +75,10 @@ def _crop(buffer, a, pixel, channel, C: tl.constexpr, S: tl.constexpr, PEAK: tl.
     there = (channel < C) & (pixel < S * S)[None, :]
     x = tl.zeros((channel.shape[0], pixel.shape[0]), tl.float32)
     total = tl.zeros((pixel.shape[0],), tl.float32)
-    for i in range(0, tl.math.ceil(2 * reach_y).to(tl.int32)):  # an open interval of twice the reach holds no more pixels' middles
+    for i in range(tl.math.ceil(2 * reach_y).to(tl.int32)):  # an open interval of twice the reach holds no more pixels' middles
         weight_y = _weight(first_y + i, reach_y, middle_y, height)
         lines = begin + (first_y.to(tl.int64) + i) * image_width + first_x.to(tl.int64)
-        for j in range(0, tl.math.ceil(2 * reach_x).to(tl.int32)):
+        for j in range(tl.math.ceil(2 * reach_x).to(tl.int32)):
             weight = weight_y * _weight(first_x + j, reach_x, middle_x, width)
             seen = tl.load((lines + j)[None, :] + planes, mask=there & (weight > 0.0)[None, :], other=0)
             x += weight[None, :] * seen.to(tl.float32)
