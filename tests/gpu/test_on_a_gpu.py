@@ -80,7 +80,7 @@ def test_a_deterministic_run_repeats_bit_for_bit(name: str, tmp_path: Path) -> N
 
 
 def test_a_compiled_run_learns_and_is_judged_as_on_the_cpu(tmp_path: Path) -> None:
-    settings = {"train.epochs": 2, "train.batch": 500, "train.compile": True}
+    settings = {"train.epochs": 2, "train.batch": 500, "train.compile": "default"}
     outcome = stopgrad.pretrain("bundled", tmp_path / "run", recipe="demo", settings=settings, device=CUDA)
     assert outcome.state == "finished"
     config = RunDirectory(tmp_path / "run").read_config()
