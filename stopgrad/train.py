@@ -100,9 +100,7 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
     return Outcome(state, step, steps, journal.seconds, journal.monitor.verdict)
 
 
-def train_step(
-    run: Run, method: Method, optimizer: Optimizer, batch: Batch, parts: Iterable[Views], step: int, lr: float, finite: Finite
-) -> Output:
+def train_step(run: Run, method: Method, optimizer: Optimizer, batch: Batch, parts: Iterable[Views], step: int, lr: float, finite: Finite) -> Output:
     """Make step number ``step`` (from 0): of the views of every part forward, backward; average over the processes, check, update.
 
     ``parts`` are those of ``render_views``, rendered when their turn comes. Returns the last part's output, with the loss of the whole batch.

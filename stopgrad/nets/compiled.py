@@ -53,4 +53,4 @@ def _compile(backbone: Backbone, mode: Compile) -> None:
 def begin_step(train: Train, device: torch.device) -> None:
     """Let CUDA graphs write anew what they put out in the step before. Called before anything of a step passes a backbone."""
     if device.type == "cuda" and train.compile in GRAPHS:
-        torch.compiler.cudagraph_mark_step_begin()
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
