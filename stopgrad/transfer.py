@@ -1,6 +1,7 @@
 """From the CPU to a GPU without waiting for it."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -25,6 +26,26 @@ def send(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
         _part(here, start, x).copy_(x)
     there = here.to(device, non_blocking=True)
     return [_part(there, start, x) for x, start in zip(tensors, starts, strict=True)]
+
+
+def send_ahead(x: Tensor, device: torch.device) -> Tensor:
+    """Return ``x``, flat, on ``device``: to a GPU on a stream of its own, so that images of the next step are copied while this one is computed.
+
+    What is queued on the current stream from here on comes after the copy. The memory is not used anew before that has read it.
+    """
+    if device.type != "cuda" or x.is_cuda:
+        return x.to(device)
+    here, copying, computing = x.pin_memory(), _copying(device), torch.cuda.current_stream(device)
+    with torch.cuda.stream(copying):
+        there = here.to(device, non_blocking=True)
+    computing.wait_stream(copying)
+    there.record_stream(computing)
+    return there
+
+
+@cache
+def _copying(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def _part(block: Tensor, start: int, like: Tensor) -> Tensor:

@@ -66,22 +66,22 @@ class Trial:
         self.finite = Finite(self.run, late=device.type == "cuda")
         self.at = 0
 
-    def steps(self, number: int, rendered: Sequence[Views] | None = None) -> float:
-        """Make whole steps, one behind the other as the training loop does, at a rate of 0, and return their seconds.
+    def make(self, number: int, rendered: Sequence[Views] | None = None) -> None:
+        """Make whole steps, one behind the other as the training loop does, at a rate of 0.
 
         ``rendered``: the views of every part, once and for all, in place of those that each step would fetch and render.
         """
+        for _ in range(number):
+            batch = self.batch if rendered is not None else next(self.batches)
+            self._prepare()
+            parts: Iterable[Views] = render_views(self.run, batch, self.at) if rendered is None else rendered
+            train_step(self.run, self.method, self.optimizer, batch, parts, self.at, 0.0, self.finite)
+            self.method.after_step(self._when())
+            self.at += 1
 
-        def work() -> None:
-            for _ in range(number):
-                batch = self.batch if rendered is not None else next(self.batches)
-                self._prepare()
-                parts: Iterable[Views] = render_views(self.run, batch, self.at) if rendered is None else rendered
-                train_step(self.run, self.method, self.optimizer, batch, parts, self.at, 0.0, self.finite)
-                self.method.after_step(self._when())
-                self.at += 1
-
-        return seconds(work, self.device)
+    def steps(self, number: int, rendered: Sequence[Views] | None = None) -> float:
+        """Return the seconds of ``make``, waited for at its end only."""
+        return seconds(lambda: self.make(number, rendered), self.device)
 
     def rendered(self) -> list[Views]:
         """Return the views of every part of a step."""
