@@ -81,6 +81,7 @@ def test_its_backbone_goes_out_and_comes_back(name: str, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("name", "mode", "others"),
     [
