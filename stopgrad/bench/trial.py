@@ -54,6 +54,7 @@ class Trial:
         self.run = replace(run, train=replace(run.train, precision=settle_precision(run, backbone, device)))
         self.backbone = backbone
         self.device = device
+        self.images = images
         numbers = torch.arange(run.train.batch)
         self.batch = Batch(pool.to(device), numbers % len(pool), numbers, numbers % 2)
         self.batches: Iterator[Batch] = repeat(self.batch)  # of ``steps``; others may be put in their place
@@ -118,6 +119,8 @@ class Trial:
 
     def operations(self) -> tuple[int, int]:
         """Return the floating-point operations of a step's forward and backward (a multiplication and an addition are two)."""
+        if self.run.train.compile != "no":  # what is compiled cannot be counted
+            return Trial(replace(self.run, train=replace(self.run.train, compile="no")), self.batch.pool, self.images, self.device).operations()
         counted = [0, 0]
         self.optimizer.zero_grad()
         self._prepare()
