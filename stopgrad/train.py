@@ -30,7 +30,7 @@ from stopgrad.nets.norm import running_statistics, set_bn
 from stopgrad.nets.recompute import keep_blocks, recompute_blocks
 from stopgrad.optim import Optimizer, lr_at, peak_lr
 from stopgrad.runs import RunDirectory
-from stopgrad.transfer import send
+from stopgrad.sending import send
 from stopgrad.views.render import render
 from stopgrad.views.sample import ViewParams, sample, uniforms
 from stopgrad.world import world

@@ -16,7 +16,7 @@ from stopgrad.images.planes import Planes, deepen, to_channels
 from stopgrad.images.source import Mapped, Source
 from stopgrad.images.survey import Survey, survey
 from stopgrad.images.threads import in_threads
-from stopgrad.transfer import send_ahead
+from stopgrad.sending import send_ahead
 
 
 @dataclass(frozen=True, eq=False)

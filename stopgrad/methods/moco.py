@@ -16,7 +16,7 @@ from stopgrad.methods.losses import hits, similarities
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.heads import mlp
 from stopgrad.nets.slow import Queue, follow, slow_copy
-from stopgrad.transfer import send
+from stopgrad.sending import send
 
 
 class MoCo(Method):

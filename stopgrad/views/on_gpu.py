@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from stopgrad.transfer import send
+from stopgrad.sending import send
 from stopgrad.views.fused import half_kernels
 from stopgrad.views.ops import LUMA, blur_radius
 from stopgrad.views.sample import CONTRAST, ViewParams

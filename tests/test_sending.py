@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stopgrad.transfer import ALIGNED, send
+from stopgrad.sending import ALIGNED, send
 
 SENT = [
     torch.arange(7, dtype=torch.int64).view(7, 1),
