@@ -12,9 +12,8 @@ import stopgrad
 from benchmarks.page import table
 from benchmarks.peers import machine
 from stopgrad.config import differences
+from stopgrad.config.protocols import LINEAR, Knn
 from stopgrad.device import pick_device
-from stopgrad.protocols.knn import Knn
-from stopgrad.protocols.linear import LINEAR
 from stopgrad.recipes import RECIPES
 from stopgrad.runs import RunDirectory
 

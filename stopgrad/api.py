@@ -1,6 +1,5 @@
 """The same in Python: pretrain, evaluate, embed, load_backbone, each what the command of its name does."""
 
-import copy
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +12,8 @@ import torch
 from torch import nn
 
 from stopgrad.beforehand import check
-from stopgrad.config import Run, differences, from_json, to_json
+from stopgrad.config import RESNETS, Run, differences, from_json, to_json
+from stopgrad.config.protocols import Knn, Lbfgs
 from stopgrad.device import has_gpu, pick_device
 from stopgrad.distributed import everyones, together, wait
 from stopgrad.errors import Lost, UserError
@@ -21,31 +21,32 @@ from stopgrad.finite import Diverged
 from stopgrad.heap import keep_heap
 from stopgrad.images.bad import Bad, listed
 from stopgrad.images.holdout import Subset
-from stopgrad.images.opened import judged_images, open_images
+from stopgrad.images.opened import open_images
 from stopgrad.images.sources import LabelRule, Source, Splits, open_splits
 from stopgrad.inside import with_head
-from stopgrad.judging import Kind, baselines, evaluate_run, knn_probe, naming, preparation
+from stopgrad.judging import Kind, knn_probe, naming, preparation
 from stopgrad.loader import Order, Supply, open_supply
 from stopgrad.methods import Task, initial_backbone, initialise
 from stopgrad.monitor import Listeners, Verdict
 from stopgrad.nets.backbones import Backbone, wrap
 from stopgrad.nets.compiled import refuse_graphs
-from stopgrad.nets.files import digest, load, save
+from stopgrad.nets.files import digest, save
+from stopgrad.nets.foreign import Asked
 from stopgrad.nets.recompute import blocks
 from stopgrad.plan import Plan, as_texts, doubts, plan, recipe_name
 from stopgrad.progress import Progress
 from stopgrad.protocols.features import PART
 from stopgrad.protocols.judge import Settings
-from stopgrad.protocols.knn import Knn
-from stopgrad.protocols.lbfgs import Lbfgs
 from stopgrad.publish.embed import Named
 from stopgrad.publish.embed import embed as write_embeddings
 from stopgrad.report.page import write_report as write_page
-from stopgrad.runs import RunDirectory, append_line, backbone_file, read_lines, write_lines
+from stopgrad.runs import RunDirectory, read_lines, write_lines
 from stopgrad.settle import computing_with, settle_precision, settle_threads
 from stopgrad.thumbnails import thumbnails
 from stopgrad.train import Outcome, local_places
 from stopgrad.train import pretrain as train_loop
+from stopgrad.wanted import judgeable
+from stopgrad.what import judged, open_what, trained
 from stopgrad.world import world
 
 Images = str | os.PathLike[str] | np.ndarray | torch.Tensor | tuple[Any, Any]
@@ -191,16 +192,19 @@ def _name_bad(directory: RunDirectory, bad: Sequence[Bad], listeners: Listeners)
 
 def _take_weights(run: Run, backbone: nn.Module) -> None:
     """Start from ``net.init``, where one is named."""
-    if run.net.init is not None:
-        saved = load_backbone(run.net.init).state_dict()
-        try:
-            backbone.load_state_dict(saved)
-        except RuntimeError:
-            raise UserError(f"net.init: the backbone of {run.net.init} is not a {run.net.backbone} as this run has it") from None
+    if run.net.init is None:
+        return
+    stem = run.net.stem if run.net.backbone in RESNETS else None
+    try:
+        backbone.load_state_dict(trained(run.net.init, Asked(stem=stem)).backbone.state_dict())
+    except UserError as error:
+        raise UserError(f"net.init: {error}") from None
+    except RuntimeError:
+        raise UserError(f"net.init: the backbone of {run.net.init} is not a {run.net.backbone} as this run has it") from None
 
 
 def evaluate(
-    run: str | os.PathLike[str],
+    what: str | os.PathLike[str],
     protocols: Sequence[Settings] = (Knn(), Lbfgs()),
     *,
     data: Images | Splits | None = None,
@@ -209,27 +213,29 @@ def evaluate(
     head: int = 0,
     device: str = "auto",
     backbone: nn.Module | None = None,
+    layout: str | None = None,
+    stem: str | None = None,
+    size: int | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    out: str | os.PathLike[str] | None = None,
     tell: Callable[[str], None] = _quiet,
 ) -> list[dict[str, Any]]:
-    """Judge a finished run's backbone, raw pixels and the same backbone at random initialisation; append the records to the run and return them.
+    """Judge a backbone, raw pixels and the same backbone at random initialisation; append the records to evaluations.jsonl and return them.
 
-    ``data``: labelled images, where not the run's own, such as ``(images, labels)`` of arrays, which no run keeps; of a source without a
-    test part a tenth is judged on, and the rest learned from; ``features``: which of the three; ``head``: take the backbone's after so many layers
-    of the projector; ``backbone``: a fresh module, of a run on a module of your own. Raises UserError without labels or a finished backbone.
+    ``what``: a finished run; a backbone file, an exported one or another project's checkpoint; or a network's name, with weights such as
+    ``torchvision/resnet50:IMAGENET1K_V2``, ``timm/resnet50.a1_in1k`` or ``timm/resnet50:FILE``. ``data``: labelled images, where not a run's own,
+    such as ``(images, labels)`` of arrays; of a source without a test part a tenth is judged on, and the rest learned from. ``features``: which of
+    the three; ``head``: take a run's backbone after so many layers of the projector; ``backbone``: a fresh module, of a run on a module of your own.
+    ``layout``, ``stem``, ``size``, ``mean``, ``std``: what the file of another project does not say; ``out``: the folder of the evaluations of what
+    is no run (default: evaluations/NAME-DIGEST). Raises UserError for what you can mend.
     """
-    directory, on = RunDirectory(Path(run)), pick_device(device)
-    settled = directory.read_config()
-    kinds = baselines(settled) if backbone is None else baselines(settled, wrap(copy.deepcopy(backbone), settled.data.channels, settled.data.size))
-    trained = load(backbone_file(directory.path), backbone)
-    kinds["backbone"] = (with_head(directory.path, head) if head else trained.backbone).eval()
-    kinds = {kind: module for kind, module in kinds.items() if kind in features}
-    splits = data if isinstance(data, Splits) else judged_images(settled, directory.path, None if data is None else _spec(data), labels)
-    records = []
-    for record in evaluate_run(settled, kinds, splits, protocols, int(trained.extra["step"]), on, tell):
-        record |= {"features": f"head {head}"} if head and record["features"] == "backbone" else {}
-        append_line(directory.evaluations, record)
-        records.append(record)
-    return records
+    if backbone is None:
+        judgeable(os.fspath(what), layout, data, head)
+    given = Asked(layout=layout, stem=stem, size=size, mean=mean, std=std)
+    on, opened = pick_device(device), open_what(os.fspath(what), given, head=head, module=backbone, out=None if out is None else Path(out))
+    splits = data if isinstance(data, Splits) else opened.images(None if data is None else _spec(data), labels)
+    return judged(opened, protocols, splits, features, on, tell)
 
 
 def embed(
@@ -277,14 +283,17 @@ def write_report(runs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[
     return write_page(folders, Path(out) if out is not None else RunDirectory(folders[0]).report, thumbnails())
 
 
-def load_backbone(run: str | os.PathLike[str], into: nn.Module | None = None, *, head: int = 0) -> Backbone:
-    """Return the trained backbone of a run directory or a backbone file, in evaluation mode; ``into``: a fresh module of your own kind.
+def load_backbone(
+    what: str | os.PathLike[str], into: nn.Module | None = None, *, head: int = 0, layout: str | None = None, stem: str | None = None
+) -> Backbone:
+    """Return a trained backbone in evaluation mode: of a run directory, a file, another project's checkpoint, or a network's name with weights.
 
-    ``head``: with so many layers of the projector, to fine-tune from inside the head (SimCLRv2); of a run directory only.
+    ``into``: a fresh module of your own kind. ``head``: with so many layers of the projector, to fine-tune from inside the head (SimCLRv2); of a
+    run directory only. ``layout``, ``stem``: what another project's file does not say; see ``evaluate``.
     """
     if head:
-        return with_head(Path(run), head).eval()
-    return load(backbone_file(Path(run)), into).backbone.eval()
+        return with_head(Path(what), head).eval()
+    return trained(os.fspath(what), Asked(layout=layout, stem=stem), into).backbone.eval()
 
 
 def _spec(images: Images) -> Any:

@@ -17,6 +17,7 @@ from stopgrad.plan import as_begun, asked_length, complete, overridden, parse_ov
 from stopgrad.recipes import IMAGES, RECIPES
 from stopgrad.recipes.images import Machine, images
 from stopgrad.runs import RunDirectory, backbone_file
+from stopgrad.wanted import refuse_unbuildable, wanted
 
 FLAGS = {
     "labels": "data.labels",
@@ -100,7 +101,7 @@ def check(recipe: str, overrides: Mapping[str, str], source: str | None = None, 
             as_begun(directory, recipe, overrides)
             return
     if (init := overrides.get("net.init", "none")).lower() != "none":
-        backbone_file(Path(init))
+        _refuse_init(init)
     net = likely[0].net
     backbone = overrides.get("net.backbone", net.backbone)
     if not replace(net, backbone=backbone).own:
@@ -137,8 +138,9 @@ def refuse_missing(images: str) -> None:
 
 
 def refuse_no_run(path: Path) -> None:
-    """Raise UserError when ``path`` holds no run, naming the nearest folder."""
-    existing(str(path))
+    """Raise UserError when ``path`` holds neither a run nor evaluations of something else, naming the nearest folder."""
+    if (existing(str(path)) / "what.json").exists():
+        return
     RunDirectory(path).read_config()
 
 
@@ -149,11 +151,7 @@ def refuse_untrained(path: Path, alone: bool = False, target: str = "") -> None:
     """
     existing(str(path))
     if not (alone and path.is_file()):
-        run = RunDirectory(path).read_config()
-        if run.net.own:
-            raise UserError(
-                f"{path}: its backbone is a module of your own, for Python only: stopgrad.load_backbone({str(path)!r}, into=YourModule())"
-            )
+        refuse_unbuildable(path)
     backbone_file(path)
     _refuse_not_timms(path, target)
 
@@ -194,6 +192,12 @@ def _wrong(run: Run, overrides: Mapping[str, str]) -> list[str]:
         except UserError as error:
             return [str(error)]
     return problems(run)
+
+
+def _refuse_init(init: str) -> None:
+    """Raise UserError when a run cannot start from what ``init`` means."""
+    if not wanted(init).trained:
+        raise UserError(f"net.init: {init} is a network without weights; name some, as in {init}:FILE, or leave it away")
 
 
 def _refuse_without_tensorboard(wanted: bool) -> None:

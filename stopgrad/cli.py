@@ -1,4 +1,4 @@
-"""The command line: what can be typed. Parsing imports no torch; what a command does is in commands.py."""
+"""The command line: how words are read, and how a command ends. The commands themselves are in commands/; parsing imports no torch."""
 
 import argparse
 import os
@@ -6,13 +6,11 @@ import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import NoReturn
 
 from stopgrad import __version__
-from stopgrad.config import METHODS
+from stopgrad.commands import bench, compare, demo, embed, evaluate, export, inspect, methods, pack, pretrain, recipes, report, show
 from stopgrad.errors import Lost, UserError
-from stopgrad.publish.targets import TARGETS
 from stopgrad.world import world
 
 OVERVIEW = """\
@@ -28,10 +26,6 @@ Pretrain image backbones without labels by the Siamese methods, judge them, and 
   stopgrad embed RUN PHOTOS          an embedding an image, as Parquet
   stopgrad export RUN --to timm      a backbone that plain torchvision or timm code loads
 """
-
-
-DRIVERS = ("nvidia*", "nvhost*", "nvmap", "kfd", "dxg")
-"""Where GPUs show themselves on Linux, under /dev: NVIDIA's, those of its small boards, AMD's, those behind Windows."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -59,180 +53,22 @@ class _Verb(_Parser):
         return found, rest
 
 
+COMMANDS = (demo, inspect, pack, bench, pretrain, evaluate, compare, report, embed, export, recipes, methods, show)
+"""In the order of the help."""
+
+
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line; every command's ``run`` names a function of commands.py."""
+    """Return the parser of the whole command line; every command's ``command`` is its module."""
     top = _Parser(prog="stopgrad", description=OVERVIEW, formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--version", action="version", version=f"stopgrad {__version__}")
     verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Verb)
-
-    def verb(name: str, summary: str, example: str) -> argparse.ArgumentParser:
-        form = argparse.RawDescriptionHelpFormatter
-        p: argparse.ArgumentParser = verbs.add_parser(
-            name, help=summary, description=summary, epilog=f"example:\n  {example}", formatter_class=form, allow_abbrev=False
-        )
-        p.set_defaults(run=name)
-        return p
-
-    p = verb("demo", "the whole way on the bundled images: train, judge, hand over", "stopgrad demo --out runs/demo")
-    p.add_argument("--out", type=Path, default=Path("runs/demo"), help="run directory (default: %(default)s)")
-    p = verb("inspect", "preflight: what the images are, which are broken, what would be chosen", "stopgrad inspect photos --method byol")
-    _add_images(p)
-    _add_method(p)
-    p = verb("pack", "decode and reduce images once, into files that every run maps into memory", "stopgrad pack photos photos-256 --short-side 256")
-    _add_images(p)
-    _add_packing(p)
-    p = verb("pretrain", "train a backbone without labels; the same command again resumes", "stopgrad pretrain photos --epochs 100 --out runs/photos")
-    _add_images(p)
-    _add_training(p)
-    p = verb("evaluate", "judge a run's backbone beside raw pixels and random initialisation", "stopgrad evaluate runs/photos --protocol knn lbfgs")
-    _add_evaluation(p)
-    p = verb(
-        "compare", "train several methods alike, judge them, print one table; resumable row by row", "stopgrad compare photos --epochs 50 --seeds 3"
-    )
-    _add_images(p)
-    _add_comparison(p)
-    p = verb("bench", "where a step's time goes on this machine, how near it is to the ceiling, what to choose", "stopgrad bench --data photos")
-    p.add_argument("--data", metavar="IMAGES", default="bundled", help="images whose run is measured (default: %(default)s, with the demo's recipe)")
-    p.add_argument("--labels", choices=("auto", "folders", "none"), default="auto", help="where labels come from (default: %(default)s)")
-    _add_method(p)
-    p.add_argument("--recipe", help="settings to measure (default: chosen for the images)")
-    p.add_argument("--backbone", help="resnet10..152, any torchvision or timm classification network")
-    p.add_argument("--batch", help="images a step")
-    p.add_argument("--set", dest="overrides", metavar="PATH=VALUE", action="append", default=[], help="any setting, see 'stopgrad show RECIPE'")
-    _add_device(p)
-    p = verb("report", "one self-contained HTML page from one or more runs", "stopgrad report runs/photos")
-    p.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run directories; several are shown side by side")
-    p.add_argument("--out", type=Path, help="the page (default: report.html in the first run)")
-    p = verb("embed", "write path, label and embedding of every image to a Parquet file", "stopgrad embed runs/photos photos --out photos.parquet")
-    _add_run(p)
-    _add_images(p)
-    p.add_argument("--out", type=Path, help="the file (default: embeddings.parquet in the run)")
-    _add_device(p)
-    p = verb("export", "write the backbone so that other code loads it", "stopgrad export runs/photos --to torchvision")
-    _add_run(p)
-    p.add_argument("--to", choices=TARGETS, required=True, help="whose form")
-    p.add_argument("--out", type=Path, help="file or folder (default: named after the form, in the run)")
-    p.add_argument("--overwrite", action="store_true", help="replace what is there")
-    verb("recipes", "list the recipes", "stopgrad recipes")
-    verb("methods", "list the methods", "stopgrad methods")
-    p = verb("show", "print a recipe's every setting", "stopgrad show simsiam/cifar10 --diff simsiam/imagenet")
-    p.add_argument("recipe", metavar="RECIPE")
-    p.add_argument("--diff", metavar="OTHER", help="print only what differs from OTHER")
+    form = argparse.RawDescriptionHelpFormatter
+    for command in COMMANDS:
+        name, said, example = command.__name__.rpartition(".")[2], command.SUMMARY, f"example:\n  {command.EXAMPLE}"
+        p = verbs.add_parser(name, help=said, description=said, epilog=example, formatter_class=form, allow_abbrev=False)
+        command.add(p)
+        p.set_defaults(command=name, run=command.run)
     return top
-
-
-def _add_run(p: argparse.ArgumentParser) -> None:
-    p.add_argument("run_directory", metavar="RUN", type=Path, help="run directory")
-
-
-def _add_images(p: argparse.ArgumentParser) -> None:
-    p.add_argument("images", metavar="IMAGES", help="folder, .tar, .parquet or .arrow files, list, pack, CIFAR or IDX, or 'bundled'")
-    p.add_argument("--labels", choices=("auto", "folders", "none"), default="auto", help="where labels come from (default: %(default)s)")
-
-
-def _add_method(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--method", help="fit this method to your images, see 'stopgrad methods' (default: simsiam)")
-
-
-def _add_device(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--device", type=_device, default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-
-
-def _add_evaluation(p: argparse.ArgumentParser) -> None:
-    _add_run(p)
-    names, usual = ("knn", "lbfgs", "linear"), ["knn", "lbfgs"]
-    p.add_argument("--protocol", nargs="+", type=_word, choices=names, default=usual, help="how (default: knn lbfgs); linear is the papers' SGD/LARS")
-    p.add_argument("--data", metavar="IMAGES", help="labelled images; default: those of the run")
-    p.add_argument("--labels", choices=("auto", "folders"), default="auto", help="where the labels of --data come from (default: %(default)s)")
-    kinds = ("pixels", "random", "backbone")
-    p.add_argument("--features", nargs="+", type=_word, choices=kinds, default=kinds, help="what is judged (default: all three)")
-    p.add_argument(
-        "--head", type=_layers, default=0, metavar="LAYERS", help="judge features from inside the head: after this many layers of the projector"
-    )
-    p.add_argument("--settings", choices=("simsiam", "moco", "simclr"), default="simsiam", help="whose linear protocol (default: %(default)s)")
-    p.add_argument("--k", type=_count, default=200, help="kNN: neighbours (default: %(default)s, at most a fifth of the images)")
-    p.add_argument("--temperature", type=_positive, default=0.1, help="kNN: temperature (default: %(default)s)")
-    _add_device(p)
-
-
-def _count(text: str) -> int:
-    """Return a whole number from 1; argparse names the option when this raises."""
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1, not {text!r}")
-    return number
-
-
-def _layers(text: str) -> int:
-    """Return a whole number from 0."""
-    return 0 if text == "0" else _count(text)
-
-
-def _positive(text: str) -> float:
-    """Return a number above 0."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"a number above 0, not {text!r}")
-    return number
-
-
-def _word(text: str) -> str:
-    """Return one of several words, which spaces separate."""
-    if "," in text:
-        raise argparse.ArgumentTypeError(f"separate by spaces: {' '.join(text.replace(',', ' ').split())}")
-    return text
-
-
-def _device(text: str) -> str:
-    """Return the name of a device. Whether this very one is there torch knows, that none can be is seen here."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, cuda, cuda:N")
-    if text.startswith("cuda") and sys.platform == "linux" and not any(any(Path("/dev").glob(driver)) for driver in DRIVERS):
-        raise argparse.ArgumentTypeError(f"{text} is not there: this machine shows no GPU; use cpu")
-    return text
-
-
-def _add_comparison(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "--methods", nargs="+", type=_word, choices=tuple(METHODS), help="which (default: all that the images allow; see 'stopgrad methods')"
-    )
-    p.add_argument(
-        "--recipe", default="images", help="whose data, view, backbone and length all share (default: %(default)s, chosen for your images)"
-    )
-    p.add_argument("--seeds", type=_count, default=1, help="runs of each method (default: %(default)s)")
-    p.add_argument("--jobs", type=_count, help="runs at a time (default: one a core; one on a GPU)")
-    p.add_argument("--out", type=Path, default=Path("runs/comparison"), help="folder of the runs and the table (default: %(default)s)")
-    p.add_argument("--epochs", help="passes over the images")
-    p.add_argument("--batch", help="images a step")
-    p.add_argument("--backbone", help="resnet10..152, any torchvision or timm classification network")
-    p.add_argument(
-        "--set", dest="overrides", metavar="PATH=VALUE", action="append", default=[], help="any setting; METHOD:PATH=VALUE for one method only"
-    )
-    _add_device(p)
-
-
-def _add_packing(p: argparse.ArgumentParser) -> None:
-    p.add_argument("out", metavar="OUT", type=Path, help="the folder to write; it must not be there")
-    p.add_argument("--short-side", type=_count, metavar="N", help="reduce images whose shorter side is longer (default: 256)")
-    p.add_argument("--channels", type=_count, metavar="C", help="channels of every image (default: those that most have; 3 for grey among colour)")
-    p.add_argument("--as-files", action="store_true", help="keep every image's file as it is, undecoded, in one large file a part")
-    p.add_argument("--set", dest="overrides", metavar="PATH=VALUE", action="append", default=[], help="data.max_bad or data.max_pixels")
-
-
-def _add_training(p: argparse.ArgumentParser) -> None:
-    _add_method(p)
-    p.add_argument("--recipe", help="settings to start from, see 'stopgrad recipes' (default: images, or METHOD/images: chosen for your images)")
-    p.add_argument("--out", type=Path, help="run directory (default: runs/NAME-RECIPE)")
-    p.add_argument("--backbone", help="resnet10..152, any torchvision or timm classification network")
-    p.add_argument("--epochs", help="passes over the images")
-    p.add_argument("--batch", help="images a step")
-    p.add_argument("--seed", help="seed of everything random")
-    p.add_argument("--bn", choices=("sync", "local", "split"), help="BN statistics: of the whole batch, of a process, of equal parts (MoCo's)")
-    p.add_argument("--workers", help="decoding processes when images are streamed; -1: one a core")
-    p.add_argument("--on-collapse", choices=("stop", "warn"), help="what a collapse does (default: the recipe's, warn)")
-    p.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events into the run (extra: tensorboard)")
-    p.add_argument("--set", dest="overrides", metavar="PATH=VALUE", action="append", default=[], help="any setting, see 'stopgrad show RECIPE'")
-    _add_device(p)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -241,13 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done; 2 a mistake in what was asked; 3 collapsed; 4 diverged; 75 interrupted, the same command goes on; 141 nobody reads the output.
     """
     asked = parser().parse_args(arguments)
-    if asked.run != "pretrain" and world().size > 1:
-        print(f"stopgrad {asked.run}: works in one process; start it without torchrun", file=sys.stderr)
+    if asked.command != "pretrain" and world().size > 1:
+        print(f"stopgrad {asked.command}: works in one process; start it without torchrun", file=sys.stderr)
         return 2
-    from stopgrad import commands  # not before the words are known to be right: a mistake is answered at once
-
     try:
-        return commands.COMMANDS[asked.run](asked)
+        status: int = asked.run(asked)
+        return status
     except (UserError, Lost) as error:
         here = world()
         print(f"stopgrad: {f'process {here.rank}: ' if here.size > 1 else ''}{error}", file=sys.stderr, flush=True)

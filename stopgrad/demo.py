@@ -5,18 +5,17 @@ from pathlib import Path
 
 from stopgrad.accuracies import accuracies
 from stopgrad.api import embed, evaluate, write_report
-from stopgrad.commands import DONE, train
+from stopgrad.commands.training import DONE, train
+from stopgrad.config.protocols import Knn, Lbfgs
 from stopgrad.device import has_gpu
 from stopgrad.images.opened import open_images
 from stopgrad.plan import plan
 from stopgrad.progress import duration
-from stopgrad.protocols.knn import Knn
-from stopgrad.protocols.lbfgs import Lbfgs
 from stopgrad.publish.export import export
 from stopgrad.runs import RunDirectory, read_lines
 
 
-def run(out: Path) -> int:
+def demo(out: Path) -> int:
     """Train, judge, embed, export and report into ``out``; what is already there is not done again. Returns the exit status."""
     began = time.monotonic()
     print(f"SimSiam on 10,000 bundled images of clothing (Fashion-MNIST, 28x28), labels unused. Run directory: {out}\n")

@@ -1,10 +1,11 @@
-"""Judging a run: the backbone beside raw pixels and its own random initialisation, on the labelled images of a source."""
+"""Judging: a backbone beside raw pixels and its own random initialisation, on the labelled images of a source."""
 
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -12,18 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from stopgrad.config import Data, Run
+from stopgrad.config.protocols import Knn
 from stopgrad.errors import UserError
 from stopgrad.images.bad import Bad, listed
 from stopgrad.images.opened import refuse_unjudgeable
 from stopgrad.images.pool import Pool, load
 from stopgrad.images.source import Source, Splits
+from stopgrad.images.threads import in_threads
 from stopgrad.loader import Resident, Supply, open_supply
-from stopgrad.methods import initial_backbone
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.files import digest
-from stopgrad.protocols.features import Labelled, Pixels, Preparation
+from stopgrad.protocols.cache import FeatureCache
+from stopgrad.protocols.features import Labelled, Preparation
 from stopgrad.protocols.judge import Settings, Subject, judge
-from stopgrad.protocols.knn import Knn
 
 Kind = Literal["pixels", "random", "backbone"]
 
@@ -49,7 +51,12 @@ def parts(splits: Splits, data: Data, device: torch.device, tell: Callable[[str]
     assert test is not None
     lenient = replace(data, max_bad=1.0)  # training has decided how many may be bad; here they are named
     supplies = [open_supply(part, lenient, device, tell, naming(tell))[0] for part in (train, test)]
-    return Parts(_labelled(supplies[0], train), _labelled(supplies[1], test), len(train.classes), preparation(data, supplies[0]))
+    return Parts(_labelled(supplies[0], train, data), _labelled(supplies[1], test, data), len(train.classes), preparation(data, supplies[0]))
+
+
+def images_digest(splits: Splits) -> str:
+    """Return a hex digest of what the images of both parts are."""
+    return hashlib.sha256("".join(part.fingerprint() for part in splits if part is not None).encode()).hexdigest()
 
 
 def preparation(data: Data, supply: Supply) -> Preparation:
@@ -62,8 +69,9 @@ def naming(tell: Callable[[str], None]) -> Callable[[tuple[Bad, ...]], None]:
     return lambda bad: tell(f"set aside: {listed(bad)}") if bad else None
 
 
-def _labelled(supply: Supply, source: Source) -> Labelled:
-    assert source.labels is not None
+def _labelled(supply: Supply, source: Source, data: Data) -> Labelled:
+    labels = source.labels if source.presence is None else source.presence
+    assert labels is not None
 
     def fetch(numbers: Iterable[Tensor]) -> Iterator[tuple[Pool, Tensor]]:
         for batch in supply.fetch(numbers):
@@ -71,21 +79,39 @@ def _labelled(supply: Supply, source: Source) -> Labelled:
                 raise UserError(f"{source.name}: {batch.bad[0][0]} cannot be read ({batch.bad[0][1]}); judging needs every image, remove it")
             yield batch.pool, batch.rows
 
-    return Labelled(fetch, torch.from_numpy(source.labels[supply.keep]))
+    return Labelled(fetch, torch.from_numpy(labels[supply.keep]), cache(lambda: _content(supply, source, data)))
 
 
-def evaluate_run(
-    run: Run,
+def _content(supply: Supply, source: Source, data: Data) -> str:
+    """Return a hex digest of the images of ``supply``: of their pixels, or where they are streamed of their files and how these are read."""
+    sha = hashlib.sha256(repr((data.channels, data.short_side)).encode())
+    if isinstance(supply, Resident):
+        for row in range(len(supply)):
+            image = supply.pool.image(row)
+            sha.update(repr((image.shape, image.dtype)).encode())
+            sha.update(image.contiguous().view(torch.uint8).cpu().numpy().data)
+    else:
+        for one in in_threads(lambda i: source.digest(int(i)), supply.keep):
+            sha.update(one)
+    return sha.hexdigest()
+
+
+def evaluations(
+    data: Data,
     kinds: Mapping[Kind, nn.Module],
     splits: Splits,
     settings: Iterable[Settings],
     step: int,
     device: torch.device,
     tell: Callable[[str], None],
+    kept: FeatureCache | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a line of evaluations.jsonl for every kind of features and every protocol; features are computed once a kind."""
-    images = parts(splits, run.data, device, tell)
-    same = hashlib.sha256("".join(part.fingerprint() for part in splits if part is not None).encode()).hexdigest()
+    """Yield a line of evaluations.jsonl for every kind of features and every protocol; features are computed once a kind, or taken from ``kept``.
+
+    ``data`` says how images are read: channels, size, mean and std above all.
+    """
+    images = parts(splits, data, device, tell)
+    same = images_digest(splits)
     settings = [_fitting(s, len(images.train)) for s in settings]
     for kind, featuriser in kinds.items():
         weights = digest(featuriser) if isinstance(featuriser, Backbone) else None
@@ -97,15 +123,11 @@ def evaluate_run(
             prep=images.prep,
             device=device,
             name=kind,
+            cache=kept,
         )
         for one in settings:
             about = {"features": kind, "weights_sha256": weights, "step": step if kind == "backbone" else 0, "images_sha256": same}
             yield about | judge(one, subject, tell).record() | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
-
-
-def baselines(run: Run, initial: Backbone | None = None) -> dict[Kind, nn.Module]:
-    """Return what a backbone is compared with: raw pixels, and the weights that training began with (of a module of your own: ``initial``)."""
-    return {"pixels": Pixels(run.data.channels, run.data.size), "random": initial or initial_backbone(run)}
 
 
 def _fitting(settings: Settings, images: int) -> Settings:
@@ -125,7 +147,7 @@ def knn_probe(run: Run, splits: Splits, device: torch.device) -> Callable[[nn.Mo
 
     def probe(backbone: nn.Module) -> dict[str, float]:
         subject = Subject(featuriser=backbone, train=bank[0], test=queries[0], classes=classes, prep=prep, device=device)
-        return {"knn": judge(settings, subject).score.top1}
+        return {"knn": judge(settings, subject).score.value}
 
     return probe
 
@@ -137,4 +159,4 @@ def _sample(source: Source, data: Data, most: int, device: torch.device) -> tupl
     small = replace(data, short_side=min(enough, data.short_side or enough)) if data.size >= 64 else data
     loaded = load(source, small, keep=chosen)
     supply = Resident(loaded.pool, loaded.rows, device)
-    return _labelled(supply, source), supply
+    return _labelled(supply, source, small), supply

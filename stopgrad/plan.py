@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stopgrad.config import METHODS, RESNETS, Found, Run, differences, problems, set_value
 from stopgrad.errors import UserError
-from stopgrad.images.bad import listed, refuse_few
+from stopgrad.images.bad import listed, refuse_few, refuse_several
 from stopgrad.recipes import IMAGES, RECIPES, method_of
 from stopgrad.recipes.images import Chosen, Machine, images, name_of, refuse_unlabelled, with_method
 from stopgrad.runs import RunDirectory
@@ -67,7 +67,10 @@ def plan(splits: "Splits", source: str, recipe: str, out: Path, overrides: Mappi
 
 def labelled(recipe: str, splits: "Splits") -> None:
     """Raise UserError when the recipe's method needs labels, and there are none."""
-    refuse_unlabelled(recipe.partition("+")[2] or method_of(recipe), len(splits.train.classes or ()))
+    method = recipe.partition("+")[2] or method_of(recipe)
+    if METHODS[method].needs_labels:
+        refuse_several(splits, method)
+    refuse_unlabelled(method, len(splits.train.classes or ()))
 
 
 def _base(recipe: str, splits: "Splits", source: str, overrides: Mapping[str, str], has_gpu: Callable[[], bool]) -> Chosen:

@@ -12,9 +12,8 @@ from PIL import Image
 from torch import nn
 
 import stopgrad
+from stopgrad.config.protocols import Knn, Lbfgs
 from stopgrad.errors import UserError
-from stopgrad.protocols.knn import Knn
-from stopgrad.protocols.lbfgs import Lbfgs
 from stopgrad.runs import RunDirectory, read_lines
 
 pytestmark = pytest.mark.whole

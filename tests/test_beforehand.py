@@ -78,7 +78,7 @@ def test_a_mistyped_network_is_told_with_the_nearest(backbone: str, said: str) -
 
 def test_weights_to_begin_with_are_wanted_only_where_a_run_begins(tmp_path: Path) -> None:
     init = {"net.init": str(tmp_path / "gone")}
-    with pytest.raises(UserError, match="gone: no such run directory or backbone file"):
+    with pytest.raises(UserError, match="gone: no such folder or file"):
         check("demo", init, out=tmp_path / "run")
     directory = RunDirectory(tmp_path / "run")
     directory.create()

@@ -77,8 +77,13 @@ def test_every_command_has_help_with_an_example(verb: str, capsys: pytest.Captur
         (["compare", ".", "--methods", "byol", "--set", "method.prototypes=3"], "byol: method.prototypes: no field"),
         (["compare", ".", "--set", "train.seed=4"], "--seed 0 and --set train.seed=4"),
         (["evaluate", ".", "--protocol", "knn,lbfgs"], "separate by spaces: knn lbfgs"),
-        (["evaluate", ".", "--k", "0"], "a whole number from 1"),
-        (["evaluate", ".", "--temperature", "0"], "a number above 0"),
+        (["evaluate", ".", "--set", "k=0"], "knn: k is 0; take at least one neighbour"),
+        (["evaluate", ".", "--set", "knn.temperature=0"], "knn: the temperature is 0.0; take one above 0"),
+        (["evaluate", ".", "--set", "k"], "a field and its value, such as k=VALUE"),
+        (["evaluate", ".", "--set", "k=many"], "k: 'many' is not a whole number"),
+        (["evaluate", ".", "--set", "temprature=1"], "did you mean 'temperature'?"),
+        (["evaluate", ".", "--set", "linear.lr=1"], "linear is none of the protocols asked for (knn, lbfgs)"),
+        (["evaluate", ".", "--protocol", "linear", "--settings", "byoll"], "none of the protocols has them; there are linear: simsiam"),
     ],
 )
 def test_a_wrong_word_is_answered_in_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

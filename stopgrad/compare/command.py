@@ -15,6 +15,7 @@ from stopgrad.compare.work import STOPPED, work
 from stopgrad.config import METHODS
 from stopgrad.errors import UserError
 from stopgrad.files import refuse_unwritable
+from stopgrad.images.bad import refuse_several
 
 if TYPE_CHECKING:
     from stopgrad.images.source import Splits
@@ -26,6 +27,7 @@ OPTIONS = ("epochs", "batch", "backbone", "labels", "device")
 def compare(asked: Namespace, splits: "Splits", has_gpu: Callable[[], bool]) -> int:
     """Do what is left of the comparison, print the table and write it. Returns the exit status: that of the first row that failed."""
     out: Path = asked.out
+    refuse_several(splits, "compare")
     if splits.train.labels is None or splits.test is None:
         cure = "put every class in a folder of its own, of 10 images or more, or give a list with a label column"
         raise UserError(f"{asked.images}: a comparison is judged by labels; {cure}. stopgrad pretrain needs none")

@@ -3,12 +3,14 @@
 import types
 from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from stopgrad.config.method import MethodConfig
 from stopgrad.config.methods import METHODS
 from stopgrad.config.run import Net, Run
 from stopgrad.errors import UserError
+
+T = TypeVar("T")
 
 SCHEMA = 5
 """Version of the written form; raised when a field changes its meaning."""
@@ -56,6 +58,12 @@ def set_value(run: Run, path: str, text: str) -> Run:
     Raises UserError when the path does not exist (naming the nearest) or the text is no value of the field's type.
     """
     changed: Run = _set(run, path.split("."), text, path)
+    return changed
+
+
+def set_field(settings: T, field: str, text: str) -> T:
+    """Return ``settings``, a frozen dataclass of values, with one ``field`` set from ``text``. Raises UserError as ``set_value`` does."""
+    changed: T = _set(settings, [field], text, field)
     return changed
 
 

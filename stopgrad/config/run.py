@@ -70,14 +70,15 @@ class Net:
 
     backbone: str
     """A name: resnet10..resnet152, or any torchvision or timm classification network (prefix torchvision/ or timm/ to insist)."""
-    stem: Literal["imagenet", "cifar", "small"] = "imagenet"
-    """ResNets only. imagenet: 7x7 stride 2 and max-pool; cifar: 3x3 stride 1, no max-pool; small: 3x3 stride 2, no max-pool."""
+    stem: Literal["imagenet", "cifar", "cifar-padded", "small"] = "imagenet"
+    """ResNets only. imagenet: 7x7 stride 2 and max-pool; cifar: 3x3 stride 1, no max-pool (cifar-padded: with 2 pixels of padding, as solo-learn
+    has it); small: 3x3 stride 2, no max-pool."""
     width: int = 64
     """ResNets only: channels of the first stage."""
     zero_init_residual: bool
     """ResNets only: the last BN scale of every block starts at 0."""
     init: str | None = None
-    """A run or a backbone file to start from; None: random initialisation."""
+    """What to start from: a run, a backbone file, another project's checkpoint, or a network's name with weights; None: random initialisation."""
 
     @property
     def own(self) -> bool:

@@ -1,8 +1,12 @@
 """Images that cannot be used: each is named with its reason, set aside and counted; too many of them stop the run."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from stopgrad.errors import UserError
+
+if TYPE_CHECKING:
+    from stopgrad.images.source import Splits
 
 Bad = tuple[str, str]
 """(name, reason) of an image that was set aside."""
@@ -65,3 +69,9 @@ def listed(bad: Sequence[Bad]) -> str:
 
 def _escaped(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def refuse_several(splits: "Splits", who: str) -> None:
+    """Raise UserError where an image may show several classes, for ``who`` needs one an image."""
+    if splits.train.presence is not None:
+        raise UserError(f"{who}: needs one class an image, and those of {splits.train.name} may show several; go on without labels (--labels none)")

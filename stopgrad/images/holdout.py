@@ -74,22 +74,32 @@ class Subset(Source):
 
 def subset(base: Source, rows: NDArray[np.int64], aside: tuple[Bad, ...]) -> Subset:
     """Return images ``rows`` (int64) of ``base``; ``aside`` as in ``Source``, so that what could not be listed counts in one part only."""
-    labels = None if base.labels is None else base.labels[rows]
-    names = Names(base.names.raw(int(i)) for i in rows)
-    return Subset(name=base.name, names=names, labels=labels, classes=base.classes, aside=aside, skipped=base.skipped, base=base, rows=rows)
+    return Subset(
+        name=base.name,
+        names=Names(base.names.raw(int(i)) for i in rows),
+        labels=None if base.labels is None else base.labels[rows],
+        presence=None if base.presence is None else base.presence[rows],
+        classes=base.classes,
+        aside=aside,
+        skipped=base.skipped,
+        base=base,
+        rows=rows,
+    )
 
 
 def with_held_out(splits: Splits) -> Splits:
     """Return ``splits`` with a test part: its own, or a tenth of every class of a labelled training part; None without labels.
 
-    Which images are held out depends on the labels alone, not on seeds, so that every run on the images is judged on the same ones.
+    Of images that may show several classes each it is a tenth of all. Which images are held out depends on the labels alone, not on seeds,
+    so that every run on the images is judged on the same ones.
     """
     train = splits.train
-    if splits.test is not None or train.labels is None:
+    if splits.test is not None or train.classes is None:
         return splits
     held = np.zeros(len(train), dtype=bool)
-    for label in np.flatnonzero(np.bincount(train.labels)):
-        rows = np.flatnonzero(train.labels == label)
+    strata = np.zeros(len(train), dtype=np.int64) if train.labels is None else train.labels
+    for label in np.flatnonzero(np.bincount(strata)):
+        rows = np.flatnonzero(strata == label)
         held[generator("held out", int(label)).permutation(rows)[: len(rows) // SHARE]] = True
     if not held.any():
         return splits

@@ -14,7 +14,7 @@ import numpy as np
 
 from stopgrad.errors import UserError
 from stopgrad.files import whole_folder
-from stopgrad.images.bad import Bad, BadImage, refuse_too_many
+from stopgrad.images.bad import Bad, BadImage, refuse_several, refuse_too_many
 from stopgrad.images.encoded import WithinFiles
 from stopgrad.images.packs import (
     AGAIN,
@@ -70,6 +70,7 @@ def keep(splits: Splits, out: Path, max_bad: float, step: Step) -> tuple[Kept, t
     Nothing is decoded: a damaged image stays one, and is set aside by whoever opens it. Raises UserError for images that are no files, when
     more than ``max_bad`` of a part cannot be read, and when the disk does not take it.
     """
+    refuse_several(splits, "pack")
     parts = {name: _files(source) for name, source in zip(PARTS, splits, strict=True) if source is not None}
     refuse_full(out, sum(part.total() for part in parts.values()))
     total, done = sum(len(part) for part in parts.values()), 0

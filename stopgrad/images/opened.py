@@ -27,12 +27,12 @@ def judged_images(run: Run, path: Path, images: Any | None, labels: LabelRule) -
 def refuse_unjudgeable(splits: Splits) -> None:
     """Raise UserError where there are no labels, or too few images of every class to keep one for the test."""
     train, test = splits
-    if train.labels is None or train.classes is None:
+    if train.classes is None:
         raise UserError(
             f"{train.name}: judging needs labels; put every class in a folder of its own, give a list with a label column, "
             "or name labelled images (--data LABELLED; in Python data=, which takes arrays with labels too: (images, labels))"
         )
-    if test is None or test.labels is None:
+    if test is None or test.classes is None:
         raise UserError(f"{train.name}: judging needs labelled test images: a tenth of every class of at least 10, or a test part")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from stopgrad.config import Data
 from stopgrad.files import whole_folder
-from stopgrad.images.bad import Bad, BadImage, refuse_too_many
+from stopgrad.images.bad import Bad, BadImage, refuse_several, refuse_too_many
 from stopgrad.images.decode import quiet_decoders
 from stopgrad.images.packed import DTYPES, PLACES, Manifest, Part
 from stopgrad.images.packs import DECODED, INDEX, PARTS, PIXELS, Step, after, finish, refuse_full, write_index
@@ -30,6 +30,7 @@ def pack(splits: Splits, out: Path, data: Data, channels: int | None, step: Step
     """
     short_side = data.short_side
     assert short_side is not None
+    refuse_several(splits, "pack")
     surveys = {name: (source, survey(source, data.max_pixels)) for name, source in zip(PARTS, splits, strict=True) if source is not None}
     data = replace(data, channels=channels or _usual(surveys[PARTS[0]][1]))
     parts = {name: _Planned(source, found, found.wanted(data)) for name, (source, found) in surveys.items()}

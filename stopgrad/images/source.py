@@ -18,6 +18,8 @@ from stopgrad.images.header import Header, too_large
 from stopgrad.images.planes import Planes, reduce_planes, refusal, to_channels
 
 Labels = NDArray[np.int64]
+Presence = NDArray[np.int8]
+"""(images, classes): 1 where the image shows the class, -1 where not, 0 where that is not to be counted."""
 
 
 class Names(Sequence[str]):
@@ -79,6 +81,8 @@ class Source(ABC):
     """(images,) indices into ``classes``; None without labels."""
     classes: tuple[str, ...] | None
     """Names of the classes; None without labels."""
+    presence: Presence | None = None
+    """The labels of images that may show several classes each; ``labels`` is then None."""
     aside: tuple[Bad, ...] = ()
     """What looked like an image or a folder and could not even be listed."""
     skipped: Mapping[str, int] = field(default_factory=dict)
@@ -93,6 +97,8 @@ class Source(ABC):
         digest.update(self.sizes().astype("<i8").tobytes())
         if self.labels is not None:
             digest.update(self.labels.astype("<i8").tobytes())
+        if self.presence is not None:
+            digest.update(self.presence.tobytes())
         return digest.hexdigest()
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Where images come from: one function for a folder, shards, a list, a pack, CIFAR, IDX, the bundled set, or arrays."""
+"""Where images come from: one function for a folder, shards, a list, a pack, CIFAR, IDX, VOC, the bundled set, or arrays."""
 
 import os
 from collections import Counter
@@ -25,6 +25,7 @@ from stopgrad.images.place import BUNDLED, existing
 from stopgrad.images.shards import refuse_compressed, shards_of
 from stopgrad.images.source import ArraySource, FileSource, Labels, Names, Source, Splits
 from stopgrad.images.tar import open_tars
+from stopgrad.images.voc import open_voc, voc_folder
 
 __all__ = ["ArraySource", "FileSource", "LabelRule", "Labels", "Names", "PackedSource", "Source", "Splits", "from_arrays", "open_splits"]
 
@@ -33,9 +34,9 @@ def open_splits(spec: Any, labels: LabelRule = "auto") -> Splits:
     """Return the training part and, where there is one, the test part of ``spec``; no image is decoded yet.
 
     spec: ``bundled``; the path of a folder of images, of a list (.csv, .parquet), of what ``stopgrad pack`` wrote, of a .tar, .parquet or
-    .arrow file with images in it, or a folder of such, or of a folder with CIFAR-10/100 (binary or Python version) or IDX files; a Source or
-    Splits; or arrays, as ``from_arrays`` takes them. labels: ``none`` drops them, ``folders`` insists on them, ``auto`` takes them where they
-    are obvious. Raises UserError naming what is missing or damaged; a folder without images is an error too.
+    .arrow file with images in it, or a folder of such, or of a folder with CIFAR-10/100 (binary or Python version), IDX files or PASCAL VOC;
+    a Source or Splits; or arrays, as ``from_arrays`` takes them. labels: ``none`` drops them, ``folders`` insists on them, ``auto`` takes
+    them where they are obvious. Raises UserError naming what is missing or damaged; a folder without images is an error too.
     """
     if isinstance(spec, Splits | Source):
         splits = spec if isinstance(spec, Splits) else Splits(spec, None)
@@ -44,8 +45,8 @@ def open_splits(spec: Any, labels: LabelRule = "auto") -> Splits:
     else:
         splits = Splits(from_arrays(spec), None)
     if labels == "none":
-        return Splits(*(None if part is None else replace(part, labels=None, classes=None) for part in splits))  # type: ignore[arg-type]
-    if labels == "folders" and splits.train.labels is None:
+        return Splits(*(None if part is None else replace(part, labels=None, presence=None, classes=None) for part in splits))  # type: ignore[arg-type]
+    if labels == "folders" and splits.train.classes is None:
         raise UserError(f"{splits.train.name}: has no labels; go on without by --set data.labels=none")
     return splits
 
@@ -60,6 +61,8 @@ def _opened(spec: str, labels: LabelRule) -> Splits:
         opener = _array_opener(folder)
         if opener:
             return opener(folder, spec)
+        if year := voc_folder(folder):
+            return _with_images(open_voc(year, labels, spec))
     listing = list_images(path)
     if listing.files or not (listing.shards or listing.compressed):
         return _with_images(open_folder(path, listing, labels, spec))

@@ -72,8 +72,13 @@ RESNETS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, in
 }
 """The block and the number of blocks of each of the four stages."""
 
-STEMS: dict[str, tuple[int, int, bool]] = {"imagenet": (7, 2, True), "cifar": (3, 1, False), "small": (3, 2, False)}
-"""Kernel and stride of the first convolution, and whether a 3x3 max-pool of stride 2 follows."""
+STEMS: dict[str, tuple[int, int, int, bool]] = {
+    "imagenet": (7, 2, 3, True),
+    "cifar": (3, 1, 1, False),
+    "cifar-padded": (3, 1, 2, False),  # solo-learn's, whose map is 2 pixels larger than the image
+    "small": (3, 2, 1, False),
+}
+"""Kernel, stride and padding of the first convolution, and whether a 3x3 max-pool of stride 2 follows."""
 
 
 class ResNet(nn.Module):
@@ -86,9 +91,9 @@ class ResNet(nn.Module):
     def __init__(self, name: str, *, channels: int, stem: str, width: int, zero_init_residual: bool) -> None:
         super().__init__()
         block, depths = RESNETS[name]
-        kernel, stride, pool = STEMS[stem]
+        kernel, stride, padding, pool = STEMS[stem]
         self.features = 8 * width * block.expansion
-        self.conv1 = nn.Conv2d(channels, width, kernel, stride, padding=kernel // 2, bias=False)
+        self.conv1 = nn.Conv2d(channels, width, kernel, stride, padding, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if pool else nn.Identity()

@@ -50,11 +50,22 @@ class Labelled:
 
     fetch: Fetch
     labels: Tensor
-    """(images,) int64, the class of every image, from 0."""
+    """(images,) int64, the class of every image, from 0; or (images, classes) int8: 1 where it shows the class, -1 not, 0 not to be counted."""
+    identify: Callable[[], str] | None = None
+    """Returns a hex digest of the images themselves, as they are read; None where nobody can, and features are not kept."""
+
+    @property
+    def several(self) -> bool:
+        """Whether an image may show several classes."""
+        return self.labels.ndim == 2
+
+    def part(self, rows: Tensor) -> "Labelled":
+        """Return images ``rows`` (int64, on the CPU) of these."""
+        return Labelled(lambda order: self.fetch(rows[some] for some in order), self.labels[rows])
 
     @classmethod
     def resident(cls, pool: Pool, labels: Tensor) -> "Labelled":
-        """Return the images of a pool, one label (int64) a row."""
+        """Return the images of a pool, one label, or row of labels, a row."""
         assert len(pool) == len(labels), "one label an image"
         return cls(lambda order: ((pool, rows) for rows in order), labels)
 
@@ -70,6 +81,10 @@ class Pixels(nn.Module):
         self.side = min(side, size)
         self.channels = channels
         self.features = channels * self.side**2
+
+    def extra_repr(self) -> str:
+        """Return what tells one from another."""
+        return f"channels={self.channels}, side={self.side}"
 
     def forward(self, images: Tensor) -> Tensor:
         """Return (N, channels · side²) of (N, channels, size, size)."""

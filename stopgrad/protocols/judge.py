@@ -3,21 +3,29 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from stopgrad.config.protocols import LINEAR, Knn, Lbfgs, Linear
+from stopgrad.config.transfer import Metric, Svm
 from stopgrad.errors import UserError
+from stopgrad.protocols import svm
+from stopgrad.protocols.cache import FeatureCache
 from stopgrad.protocols.features import Labelled, Preparation, features
-from stopgrad.protocols.knn import Knn, knn
-from stopgrad.protocols.lbfgs import Lbfgs, choose
-from stopgrad.protocols.linear import LINEAR, Linear, fitted, steps_per_epoch, train
-from stopgrad.protocols.scores import Score, ranks, score
+from stopgrad.protocols.knn import knn
+from stopgrad.protocols.lbfgs import choose
+from stopgrad.protocols.linear import fitted, steps_per_epoch, train
+from stopgrad.protocols.metrics import by, metric_of, scored
+from stopgrad.protocols.scores import Score
+from stopgrad.protocols.sweep import sweep
 
-Settings = Knn | Lbfgs | Linear
+Settings = Knn | Lbfgs | Linear | Svm
+MANY = (Lbfgs, Svm)
+"""Settings of the protocols for images that may show several classes each."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,16 +41,29 @@ class Subject:
     device: torch.device
     name: str = ""
     """Put before every line told, where there is one: several subjects are judged in turn."""
+    metric: Metric | None = None
+    """By which it is judged, and by which protocols choose; None: top1, or map where images may show several classes."""
+    cache: FeatureCache | None = None
+    """Where features are kept; None: nowhere."""
 
     @cached_property
     def train_features(self) -> Tensor:
         """(train images, F) float32 on the CPU."""
-        return features(self.featuriser, self.train, self.prep, self.device)
+        return self._features(self.train)
 
     @cached_property
     def test_features(self) -> Tensor:
         """(test images, F) float32 on the CPU."""
-        return features(self.featuriser, self.test, self.prep, self.device)
+        return self._features(self.test)
+
+    def by(self, protocol: str) -> Metric:
+        """Return the metric. Raises UserError, ``protocol`` in front, for one that is none of such images."""
+        return metric_of(self.metric, self.train.several, protocol)
+
+    def _features(self, images: Labelled) -> Tensor:
+        if self.cache is None:
+            return features(self.featuriser, images, self.prep, self.device)
+        return self.cache.features(self.featuriser, images, self.prep, self.device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +81,11 @@ class Judgement:
     seconds: float
 
     def record(self) -> dict[str, Any]:
-        """Return the part of a line of evaluations.jsonl that is known here. ``interval`` is top1's 95 % interval, low and high."""
+        """Return the part of a line of evaluations.jsonl that is known here. ``interval`` is value's 95 % interval, low and high."""
         return {
             "protocol": self.protocol,
+            "metric": self.score.metric,
+            "value": self.score.value,
             "top1": self.score.top1,
             "top5": self.score.top5,
             "interval": list(self.score.interval()),
@@ -86,9 +109,8 @@ def judge(settings: Settings, subject: Subject, tell: Callable[[str], object] = 
     for part, images in (("training", subject.train), ("test", subject.test)):
         if not len(images):
             raise UserError(f"{settings.protocol}: there are no labelled {part} images")
-        lowest, highest = int(images.labels.min()), int(images.labels.max())
-        if lowest < 0 or highest >= subject.classes:
-            raise UserError(f"{settings.protocol}: the {part} labels go from {lowest} to {highest}, but there are {subject.classes} classes, from 0")
+        _refuse_wrong_labels(settings, subject, part, images)
+    subject.by(settings.protocol)
     match settings:
         case Knn():
             found, chosen, notes = _knn(settings, subject)
@@ -96,6 +118,8 @@ def judge(settings: Settings, subject: Subject, tell: Callable[[str], object] = 
             found, chosen, notes = _lbfgs(settings, subject)
         case Linear():
             found, chosen, notes = _linear(settings, subject, told)
+        case Svm():
+            found, chosen, notes = _svm(settings, subject, told)
     for note in notes:
         told(note)
     return Judgement(
@@ -109,6 +133,20 @@ def judge(settings: Settings, subject: Subject, tell: Callable[[str], object] = 
     )
 
 
+def _refuse_wrong_labels(settings: Settings, subject: Subject, part: str, images: Labelled) -> None:
+    """Raise UserError where labels are not what the protocol, or the number of classes, wants them to be."""
+    who, classes = settings.protocol, subject.classes
+    if images.several and not isinstance(settings, MANY):
+        raise UserError(f"{who}: needs one class an image, and these may show several; take --protocol svm or lbfgs")
+    if images.several != subject.train.several:
+        raise UserError(f"{who}: images of one part have one class each and those of the other may show several; give parts of one kind")
+    lowest, highest = int(images.labels.min()), int(images.labels.max())
+    if images.several and images.labels.shape[1] != classes:
+        raise UserError(f"{who}: the {part} images are labelled for {images.labels.shape[1]} classes, but there are {classes}")
+    if not images.several and (lowest < 0 or highest >= classes):
+        raise UserError(f"{who}: the {part} labels go from {lowest} to {highest}, but there are {classes} classes, from 0")
+
+
 def _named(name: str, tell: Callable[[str], object]) -> Callable[[str], object]:
     return (lambda line: tell(f"{name}: {line}")) if name else tell
 
@@ -120,16 +158,29 @@ Found = tuple[Score, dict[str, Any], list[str]]
 def _knn(settings: Knn, subject: Subject) -> Found:
     on = subject.device
     bank, queries = subject.train_features.to(on), subject.test_features.to(on)
-    return knn(bank, subject.train.labels.to(on), queries, subject.test.labels.to(on), subject.classes, settings), {}, []
+    found = knn(bank, subject.train.labels.to(on), queries, subject.test.labels.to(on), subject.classes, settings)
+    return by(found, subject.by("knn"), subject.test.labels), {}, []
 
 
 def _lbfgs(settings: Lbfgs, subject: Subject) -> Found:
-    on = subject.device
-    chosen = choose(subject.train_features.to(on), subject.train.labels.to(on), subject.classes, settings)
+    on, metric = subject.device, subject.by("lbfgs")
+    chosen = choose(subject.train_features.to(on), subject.train.labels.to(on), subject.classes, settings, metric)
     found = _score(chosen.logits(subject.test_features.to(on)), subject)
     tried = {f"{l2:g}": round(accuracy, 4) for l2, accuracy in chosen.tried}
     notes = [f"lbfgs: the best l2, {chosen.l2:g}, is at the edge of those tried; a better one may lie beyond"] if chosen.at_edge else []
-    return found, {"l2": chosen.l2, "held_out_images": chosen.held_out, "held_out_accuracy": tried}, notes
+    tuned = f"l2 by {metric} on {chosen.held_out} training images held out"
+    return found, {"l2": chosen.l2, "held_out_images": chosen.held_out, "held_out_accuracy": tried, "tuned_on": tuned}, notes
+
+
+def _svm(settings: Svm, subject: Subject, tell: Callable[[str], object]) -> Found:
+    on, metric = subject.device, subject.by("svm")
+    found = svm.train(subject.train_features.to(on), subject.train.labels.to(on), subject.classes, settings, metric, tell)
+    votes = found.decisions(subject.test_features.to(on))
+    votes = votes if subject.train.several else votes.nan_to_num(nan=torch.finfo(votes.dtype).min)  # a class never seen is never said
+    notes = [f"svm: {line}" for line in found.doubts(subject.test.labels)]
+    tried = {f"{c:g}": round(value, 4) for c, value in found.tried.items()}
+    chosen = {"costs": list(found.costs), "tried": tried, "tuned_on": f"C by {metric} over {settings.folds} folds of the training images"}
+    return scored(votes.cpu(), subject.test.labels, subject.classes, metric), chosen, notes
 
 
 def _linear(settings: Linear, subject: Subject, tell: Callable[[str], object]) -> Found:
@@ -138,11 +189,21 @@ def _linear(settings: Linear, subject: Subject, tell: Callable[[str], object]) -
     if taken.batch < settings.batch:
         lowered = f"the batch is {taken.batch} instead of {settings.batch}, and the rate lower with it"
         notes = [f"linear ({settings.name}): {lowered}: there are only {taken.batch} training images"]
+    chosen: dict[str, Any] = {}
+    if settings.sweep:
+        on, metric = subject.device, subject.by("linear")
+        swept = sweep(subject.featuriser, subject.train_features, subject.train, subject.classes, subject.prep, settings, metric, on, tell)
+        taken = replace(taken, lr=swept.lr)
+        tried = {f"{lr:g}": None if value is None else round(value, 4) for lr, value in swept.tried}
+        tuned = f"lr by {metric} on {swept.held_out} training images held out"
+        chosen = {"lr": swept.lr, "held_out_images": swept.held_out, "held_out_accuracy": tried, "tuned_on": tuned}
+        if swept.at_edge:
+            notes.append(f"linear ({settings.name}): the best lr, {swept.lr:g}, is at the edge of those tried; a better one may lie beyond")
     queries = subject.test_features.to(subject.device)
     classifier = train(subject.featuriser, queries.shape[1], subject.train, subject.classes, subject.prep, taken, subject.device, tell)
-    notes += [f"linear ({settings.name}): {line}" for line in _misfit(settings, classifier.loss, subject.classes, queries)]
+    notes += [f"linear ({settings.name}): {line}" for line in _misfit(taken, classifier.loss, subject.classes, queries)]
     steps = taken.epochs * steps_per_epoch(taken, len(subject.train))
-    return _score(classifier.logits(queries), subject), {"batch": taken.batch, "steps": steps}, notes
+    return _score(classifier.logits(queries), subject), {"batch": taken.batch, "steps": steps} | chosen, notes
 
 
 def _misfit(settings: Linear, loss: float, classes: int, features: Tensor) -> list[str]:
@@ -162,8 +223,7 @@ DIVERGED, LEARNED = 1.05, 0.99
 
 
 def _score(logits: Tensor, subject: Subject) -> Score:
-    labels = subject.test.labels
-    return score(ranks(logits.cpu(), labels), labels, subject.classes)
+    return scored(logits.cpu(), subject.test.labels, subject.classes, subject.by(""))
 
 
 def _listed(settings: dict[str, Any]) -> dict[str, Any]:

@@ -2,28 +2,14 @@
 arXiv:1805.01978, Sec. 3.4, as the papers' CIFAR monitors use it (k = 200, T = 0.1).
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stopgrad.config.protocols import Knn
 from stopgrad.errors import UserError
 from stopgrad.protocols.features import exact
 from stopgrad.protocols.scores import Score, ranks, score
-
-
-@dataclass(frozen=True, kw_only=True)
-class Knn:
-    """The settings of the protocol."""
-
-    protocol: ClassVar[str] = "knn"
-
-    k: int = 200
-    """Neighbours."""
-    temperature: float = 0.1
-    """T: a neighbour of cosine c weighs exp(c / T)."""
 
 
 @torch.no_grad()
@@ -41,10 +27,8 @@ def knn(
     Of equally similar neighbours the earlier in the bank is nearer, of equal votes the lower class wins: the score is a function of
     the features. ``chunk``, queries and bank rows compared at a time, bounds the memory. Raises UserError when the bank is smaller than k.
     """
-    if not 1 <= settings.k <= len(bank):
+    if settings.k > len(bank):
         raise UserError(f"knn: k is {settings.k}, but there are {len(bank)} labelled training images; take a k from 1 to {len(bank)}")
-    if not settings.temperature > 0:
-        raise UserError(f"knn: the temperature is {settings.temperature}; take one above 0")
     placed = []
     for some, true in zip(torch.split(queries, chunk[0]), torch.split(query_labels.cpu(), chunk[0]), strict=True):
         cosines, rows = nearest(some, bank, settings.k, chunk[1])

@@ -1,43 +1,29 @@
 """Logistic regression on frozen features by L-BFGS: SimCLR's protocol for transfer (arXiv:2002.05709, App. B.8), without augmentation,
 with the penalty chosen on held-out training images.
 
-The objective is the mean cross-entropy + l2 / 2 · ‖W‖², biases free, on features standardised by the training images' mean and std.
+The objective is the mean cross-entropy + l2 / 2 · ‖W‖², biases free, on features standardised by the training images' mean and std. Where an
+image may show several classes it is the mean over the images of the sum over the classes of the logistic loss, (image, class) pairs marked
+as not to be counted left out.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stopgrad.config.protocols import Lbfgs
+from stopgrad.config.transfer import Metric
 from stopgrad.errors import UserError
 from stopgrad.keys import generator
 from stopgrad.protocols.features import exact
+from stopgrad.protocols.metrics import measure
 from stopgrad.protocols.minimise import minimise
 
 _LOGITS = 1 << 24
 """Logits held at a time."""
 _ROWS = 1 << 14
 """Features held in float64 at a time, images."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lbfgs:
-    """The settings of the protocol."""
-
-    protocol: ClassVar[str] = "lbfgs"
-
-    l2: tuple[float, ...] = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
-    """Penalties tried, from the greatest to the smallest."""
-    held_out: float = 0.2
-    """Share of every class's training images on which the penalty is chosen; the final fit is on all."""
-    patience: int = 2
-    """The sweep ends when this many penalties in a row were worse than the best, in accuracy and in cross-entropy."""
-    evaluations: int = 200
-    """Times that L-BFGS computes the objective at most, a penalty."""
-    tolerance: float = 1e-4
-    """A fit is finished when no entry of the (preconditioned) gradient is above this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +55,7 @@ class Chosen:
     """(F,), 1 where a feature is constant."""
     l2: float
     tried: tuple[tuple[float, float], ...]
-    """(l2, accuracy on the held-out images), in the order tried."""
+    """(l2, the metric on the held-out images), in the order tried."""
     held_out: int
     """Held-out images."""
 
@@ -84,13 +70,12 @@ class Chosen:
 
 
 @torch.no_grad()
-def choose(features: Tensor, labels: Tensor, classes: int, settings: Lbfgs) -> Chosen:
-    """Return the regression on ``features`` (N, F) float32 and ``labels`` (N,) int64, on one device, with the penalty best on held-out images.
+def choose(features: Tensor, labels: Tensor, classes: int, settings: Lbfgs, metric: Metric = "top1") -> Chosen:
+    """Return the regression on ``features`` (N, F) float32 and ``labels``, on one device, with the penalty best on held-out images.
 
-    Raises UserError when no class has the images to spare one, or the sweep is empty or not above 0.
+    ``labels`` (N,) int64, or (N, classes) int8 where an image may show several; ``metric`` says what is best. Raises UserError when no class
+    has the images to spare one.
     """
-    if not settings.l2 or min(settings.l2) <= 0:
-        raise UserError(f"lbfgs: l2 takes penalties above 0, not {settings.l2}")
     order, spared = hold_out(labels, settings.held_out)
     mean, std = standard(features)
     x, y = features[order].sub_(mean).div_(std), labels[order]  # in place: the features of a large set are gigabytes
@@ -103,8 +88,8 @@ def choose(features: Tensor, labels: Tensor, classes: int, settings: Lbfgs) -> C
     for l2 in sorted(settings.l2, reverse=True):
         found = fit(x[kept], y[kept], classes, l2, settings, moments, found)
         logits = found.logits(x[:spared])
-        accuracy = float((logits.argmax(1) == y[:spared]).float().mean())
-        loss = float(F.cross_entropy(logits, y[:spared]))
+        accuracy = measure(logits.cpu(), y[:spared].cpu(), classes, metric)
+        loss = objective(x[:spared], y[:spared], found.weight, found.bias, 0.0)[0]
         tried.append((l2, accuracy))
         worse = worse + 1 if accuracy < best[0] and loss > best_loss else 0
         if accuracy > best[0]:  # of equals the greater penalty stays
@@ -116,20 +101,22 @@ def choose(features: Tensor, labels: Tensor, classes: int, settings: Lbfgs) -> C
     return Chosen(final, mean, std, best[1], tuple(tried), spared)
 
 
-def hold_out(labels: Tensor, share: float) -> tuple[Tensor, int]:
+def hold_out(labels: Tensor, share: float, protocol: str = "lbfgs", chosen: str = "the penalty") -> tuple[Tensor, int]:
     """Return an order of the images (N,) int64 whose first ones, and how many, are held out: ``share`` of every class, always the same.
 
-    Raises UserError when that is none.
+    Of images that may show several classes, ``labels`` (N, classes), it is a share of all. Raises UserError when that is none to
+    choose what is ``chosen`` on.
     """
+    if labels.ndim == 2:
+        labels = labels.new_zeros(len(labels), dtype=torch.int64)
     shuffled = torch.from_numpy(generator("held out").permutation(len(labels))).to(labels.device)
     by_class = shuffled[labels[shuffled].argsort(stable=True)]
     counts = labels.bincount()
     place = torch.arange(len(labels), device=labels.device) - (counts.cumsum(0) - counts)[labels[by_class]]
     held = place < (counts * share).round()[labels[by_class]]
     if not held.any():
-        raise UserError(
-            f"lbfgs: a share of {share} of {int(counts.max())} training images a class is none to choose the penalty on; give more labelled images"
-        )
+        most = int(counts.max())
+        raise UserError(f"{protocol}: a share of {share} of {most} training images a class is none to choose {chosen} on; give more labelled images")
     return torch.cat((by_class[held], by_class[~held])), int(held.sum())
 
 
@@ -146,9 +133,9 @@ def fit(x: Tensor, labels: Tensor, classes: int, l2: float, settings: Lbfgs, mom
     """Minimise the objective on ``x`` (N, F), standardised, from ``start`` or 0. ``moments`` (F, F) are the second moments of ``x``.
 
     Features that say much the same make L-BFGS slow. So it searches in V = W · L, where L · Lᵀ = moments / classes + l2 is the Hessian
-    near W = 0 (but for the coupling of the classes): another path to the same minimum.
+    near W = 0 (but for the coupling of the classes; where an image may show several, moments / 4 + l2): another path to the same minimum.
     """
-    root = _root(moments, l2, classes)
+    root = _root(moments, l2, classes if labels.ndim == 1 else 4)
     inverse = torch.linalg.solve_triangular(root, torch.eye(len(root), dtype=root.dtype, device=root.device), upper=False).to(x.dtype)
     scale = classes**0.5  # the biases' own
 
@@ -165,19 +152,33 @@ def fit(x: Tensor, labels: Tensor, classes: int, l2: float, settings: Lbfgs, mom
 
 
 def objective(x: Tensor, labels: Tensor, weight: Tensor, bias: Tensor, l2: float) -> tuple[float, Tensor, Tensor]:
-    """Return the objective and its gradients by ``weight`` (classes, F) and ``bias`` (classes,) on ``x`` (N, F)."""
+    """Return the objective and its gradients by ``weight`` (classes, F) and ``bias`` (classes,) on ``x`` (N, F); labels as for ``choose``."""
     loss = x.new_zeros((), dtype=torch.float64)
     by_weight, by_bias = torch.zeros_like(weight), torch.zeros_like(bias)
     part = max(1, _LOGITS // len(bias))
     for some, true in zip(torch.split(x, part), torch.split(labels, part), strict=True):
         # Classes first: a product with few columns is several times slower than one with few rows.
-        chances = torch.log_softmax(weight @ some.T + bias[:, None], dim=0)  # (classes, part)
-        loss -= chances.gather(0, true[None]).sum(dtype=torch.float64)
-        chances.exp_().scatter_add_(0, true[None], chances.new_full((1, len(true)), -1.0))
-        by_weight += chances @ some
-        by_bias += chances.sum(dim=1)
+        logits = weight @ some.T + bias[:, None]  # (classes, part)
+        of_part, slopes = _logistic(logits, true.T.to(x.dtype)) if true.ndim == 2 else _cross_entropy(logits, true)
+        loss += of_part
+        by_weight += slopes @ some
+        by_bias += slopes.sum(dim=1)
     penalty = l2 / 2 * float(weight.double().square().sum())
     return float(loss) / len(x) + penalty, by_weight / len(x) + l2 * weight, by_bias / len(x)
+
+
+def _cross_entropy(logits: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum of the cross-entropies, float64, and its gradient by ``logits`` (classes, N), of which it takes the memory."""
+    chances = torch.log_softmax(logits, dim=0)
+    loss = -chances.gather(0, true[None]).sum(dtype=torch.float64)
+    return loss, chances.exp_().scatter_add_(0, true[None], chances.new_full((1, len(true)), -1.0))
+
+
+def _logistic(logits: Tensor, presence: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum of the logistic losses, float64, of ``logits`` (classes, N) against 1, -1 or 0, and its gradient by them."""
+    towards = presence * logits
+    loss = -(F.logsigmoid(towards) * presence.abs()).sum(dtype=torch.float64)
+    return loss, -presence * torch.sigmoid(-towards)
 
 
 def _second_moments(x: Tensor) -> Tensor:

@@ -4,58 +4,18 @@ Every epoch sees every image once, anew cropped and flipped, and nothing else. T
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from stopgrad.config.protocols import Linear
 from stopgrad.config.run import View
 from stopgrad.errors import UserError
 from stopgrad.keys import generator
 from stopgrad.protocols.features import PART, Labelled, Preparation, apply, exact, frozen
 from stopgrad.views.sample import sample, uniforms
-
-
-@dataclass(frozen=True, kw_only=True)
-class Linear:
-    """The settings of the protocol."""
-
-    protocol: ClassVar[str] = "linear"
-
-    name: str
-    """Whose protocol."""
-    optimiser: Literal["sgd", "lars"]
-    lr: float
-    """Base learning rate, for 256 images."""
-    batch: int
-    """Images a step; the last step of an epoch takes what is left."""
-    epochs: int
-    drops: tuple[float, ...] = ()
-    """Shares of the training after which the rate falls to a tenth. None: it falls to 0 on a cosine, set at every step."""
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 0.0
-    trust: float = 0.001
-    """LARS: the trust coefficient."""
-    scale: tuple[float, float] = (0.08, 1.0)
-    """Area of the random crop as a share of the image: RandomResizedCrop's own."""
-    flip: float = 0.5
-    """Probability of a horizontal flip."""
-    seed: int = 0
-
-
-LINEAR = {
-    # Official code, main_lincls.py and README: LARS as apex LARC without clipping. The paper's TPU code had lr 0.02 (App. A); its author:
-    # 0.1 is what works in PyTorch (facebookresearch/simsiam issue 13).
-    "simsiam": Linear(name="simsiam", optimiser="lars", lr=0.1, batch=4096, epochs=90),
-    # Official code, main_lincls.py: lr 30, a tenth at epochs 60 and 80 of 100.
-    "moco": Linear(name="moco", optimiser="sgd", lr=30.0, batch=256, epochs=100, drops=(0.6, 0.8)),
-    # arXiv:2002.05709, App. B.6.
-    "simclr": Linear(name="simclr", optimiser="sgd", nesterov=True, lr=0.1, batch=4096, epochs=90),
-}
-"""Linear evaluation as three papers do it. The weight starts from N(0, 0.01²) and the bias from 0 in all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,24 +59,68 @@ def train(
 
     The same settings on the same images give the same views in the same order. Raises UserError when the loss is no longer finite.
     """
-    drawn = generator("linear", settings.seed).normal(0, 0.01, (classes, width))
-    weight, bias = parameters = torch.from_numpy(drawn).float().to(device), torch.zeros(classes, device=device)
-    velocities = [torch.zeros_like(p) for p in parameters]
+    (classifier,) = train_each(featuriser, width, images, classes, prep, settings, (settings.lr,), device, tell)
+    if classifier is None:
+        raise UserError(f"linear: the loss is not finite within {settings.epochs} epochs at lr {settings.lr:g}; take a lower lr")
+    return classifier
+
+
+@torch.no_grad()
+def train_each(
+    featuriser: nn.Module,
+    width: int,
+    images: Labelled,
+    classes: int,
+    prep: Preparation,
+    settings: Linear,
+    rates: Sequence[float],
+    device: torch.device,
+    tell: Callable[[str], object],
+) -> list[Classifier | None]:
+    """Return what ``train`` would give at each of the base ``rates``, bit for bit, from one pass over the features.
+
+    None where the loss was no longer finite, from the end of that epoch on. Each rate has its own products of matrices: one product of all of
+    them would be rounded otherwise, and the features take the time.
+    """
+    drawn = torch.from_numpy(generator("linear", settings.seed).normal(0, 0.01, (classes, width))).float().to(device)
+    trained = [_Trained(replace(settings, lr=lr), drawn.clone(), torch.zeros(classes, device=device)) for lr in rates]
     step, steps = 0, settings.epochs * steps_per_epoch(settings, len(images))
     with frozen(featuriser):
         for epoch in range(settings.epochs):
-            losses: list[float] = []
+            going = [one for one in trained if math.isfinite(one.mean_loss)]
+            if not going:
+                break
             for x, labels in _epoch(featuriser, images, prep, settings, epoch, device):
-                loss, gradients = loss_and_gradients(x, labels, *parameters)
-                for parameter, gradient, velocity in zip(parameters, gradients, velocities, strict=True):
-                    update(settings, rate(settings, step / steps), parameter, gradient, velocity)
-                losses.append(float(loss))
+                for one in going:
+                    one.step(x, labels, step / steps)
                 step += 1
-            mean_loss = sum(losses) / len(losses)
-            if not math.isfinite(mean_loss):
-                raise UserError(f"linear: the loss is not finite in epoch {epoch + 1} of {settings.epochs} at lr {settings.lr:g}; take a lower lr")
-            tell(f"linear ({settings.name}): epoch {epoch + 1}/{settings.epochs}, loss {mean_loss:.3f}")
-    return Classifier(weight, bias, mean_loss)
+            for one in going:
+                one.end_epoch()
+            said = ", ".join(f"{one.mean_loss:.3f}{f' at lr {one.settings.lr:g}' if len(rates) > 1 else ''}" for one in trained)
+            tell(f"linear ({settings.name}): epoch {epoch + 1}/{settings.epochs}, loss {said}")
+    return [Classifier(one.weight, one.bias, one.mean_loss) if math.isfinite(one.mean_loss) else None for one in trained]
+
+
+class _Trained:
+    """A classifier in training at one rate."""
+
+    def __init__(self, settings: Linear, weight: Tensor, bias: Tensor) -> None:
+        self.settings, self.weight, self.bias = settings, weight, bias
+        self.mean_loss = 0.0
+        """Over the last epoch."""
+        self._velocities = torch.zeros_like(weight), torch.zeros_like(bias)
+        self._losses: list[float] = []
+
+    def step(self, x: Tensor, labels: Tensor, progress: float) -> None:
+        """Make one step on features ``x`` (batch, F) and ``labels`` (batch,)."""
+        loss, gradients = loss_and_gradients(x, labels, self.weight, self.bias)
+        for parameter, gradient, velocity in zip((self.weight, self.bias), gradients, self._velocities, strict=True):
+            update(self.settings, rate(self.settings, progress), parameter, gradient, velocity)
+        self._losses.append(float(loss))
+
+    def end_epoch(self) -> None:
+        self.mean_loss = sum(self._losses) / len(self._losses)
+        self._losses.clear()
 
 
 def rate(settings: Linear, progress: float) -> float:

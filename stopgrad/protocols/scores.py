@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stopgrad.config.transfer import Metric
+
 Z95 = 1.959964
 """Two-sided 95 % quantile of the normal distribution."""
 
@@ -14,18 +16,36 @@ Z95 = 1.959964
 class Score:
     """Accuracies on test images, 0..1."""
 
-    top1: float
+    top1: float | None
+    """None of images that may show several classes each."""
     top5: float | None
-    """None with five classes or fewer, of which any five hold the true one."""
+    """None with five classes or fewer, of which any five hold the true one, and where there is no top1."""
     n: int
     """Test images, at least 1."""
     per_class: tuple[float | None, ...]
-    """top1 of each class; None where it has no test image."""
+    """top1, or average precision, of each class; None where it has no test image."""
+    metric: Metric = "top1"
+    bounds: tuple[float, float] | None = None
+    """The 95 % bootstrap interval of ``value`` (metrics.py), where it is not top1."""
+
+    @property
+    def value(self) -> float:
+        """The main figure: top1, or the mean over the classes that have test images."""
+        if self.metric == "top1":
+            assert self.top1 is not None
+            return self.top1
+        known = [share for share in self.per_class if share is not None]
+        return sum(known) / len(known)
 
     def interval(self) -> tuple[float, float]:
-        """Return the Wilson 95 % interval of top1 (Wilson 1927): what another draw of test images could have said. Training seeds are not in it."""
-        centre = (self.top1 + Z95**2 / (2 * self.n)) / (1 + Z95**2 / self.n)
-        half = Z95 / (1 + Z95**2 / self.n) * math.sqrt(self.top1 * (1 - self.top1) / self.n + (Z95 / (2 * self.n)) ** 2)
+        """Return the 95 % interval of ``value``: what another draw of test images could have said. Training seeds are not in it.
+
+        Of top1 it is Wilson's (1927), of the others ``bounds``.
+        """
+        if self.bounds is not None:
+            return self.bounds
+        centre = (self.value + Z95**2 / (2 * self.n)) / (1 + Z95**2 / self.n)
+        half = Z95 / (1 + Z95**2 / self.n) * math.sqrt(self.value * (1 - self.value) / self.n + (Z95 / (2 * self.n)) ** 2)
         return max(0.0, centre - half), min(1.0, centre + half)
 
 

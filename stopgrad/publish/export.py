@@ -95,9 +95,9 @@ def _resnet_construction(net: Net, channels: int) -> list[str]:
     lines = [
         f"net = torchvision.models.ResNet({kind}, {list(depths)})" if net.backbone == "resnet10" else f"net = torchvision.models.{net.backbone}()"
     ]
-    kernel, stride, pool = STEMS[net.stem]
+    kernel, stride, padding, pool = STEMS[net.stem]
     if (channels, net.stem, net.width) != (3, "imagenet", 64):
-        lines.append(f"net.conv1 = torch.nn.Conv2d({channels}, {net.width}, {kernel}, stride={stride}, padding={kernel // 2}, bias=False)")
+        lines.append(f"net.conv1 = torch.nn.Conv2d({channels}, {net.width}, {kernel}, stride={stride}, padding={padding}, bias=False)")
     if not pool:
         lines.append("net.maxpool = torch.nn.Identity()")
     if net.width != 64:  # torchvision has no argument for it, but the method that makes its stages

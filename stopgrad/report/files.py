@@ -3,15 +3,18 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from stopgrad.config import Run
+from stopgrad.config import RESNETS, Run
 from stopgrad.errors import UserError
 from stopgrad.runs import RunDirectory, read_lines
 
 T = TypeVar("T")
+
+ABOUT = "what.json"
+"""What says, beside the evaluations of what is no run, whose they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +74,43 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunFiles:
-    """One run directory, read."""
+class Judged:
+    """A folder with evaluations, read: that of a run, or of what no run here has trained."""
+
+    this: ClassVar[str] = "this backbone"
+    """What it is called where it is alone on a page."""
 
     directory: Path
     name: str
-    """Unique among the runs of a page."""
+    """Unique among those of a page."""
+    evaluations: tuple[Evaluation, ...]
+    """The latest of every pair of protocol and features."""
+    colour: int = 0
+    """Its colour on the page."""
+    about: dict[str, Any] = field(default_factory=dict)
+    """what.json; empty for a run."""
+
+    @property
+    def step(self) -> int:
+        """The last step known of."""
+        return 0
+
+    @property
+    def first_weights(self) -> tuple[Any, ...]:
+        """What decides the weights at random initialisation and the images that they are judged on; equal for those that began alike."""
+        return (self.directory,)
+
+    def evaluation(self, protocol: str, features: str) -> Evaluation | None:
+        """Return the latest result of ``protocol`` on ``features``, None when there is none."""
+        return next((e for e in self.evaluations if (e.protocol, e.features) == (protocol, features)), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFiles(Judged):
+    """One run directory, read."""
+
+    this: ClassVar[str] = "this run"
+
     config: Run
     environment: dict[str, Any]
     """Empty when there is no environment.json."""
@@ -86,11 +120,7 @@ class RunFiles:
     """(name, reason) of every image set aside."""
     metrics: tuple[dict[str, Any], ...]
     """Records by rising step."""
-    evaluations: tuple[Evaluation, ...]
-    """The latest of every pair of protocol and features."""
     embeddings: Path | None
-    colour: int = 0
-    """Its colour on the page."""
 
     def series(self, field: str) -> tuple[list[int], list[float]]:
         """Return (steps, values) of the records that hold ``field``; null and what is not finite become NaN."""
@@ -120,9 +150,22 @@ class RunFiles:
         own = () if known is None else (known.used, known.used + known.bad)
         return next((e.test_images for e in self.evaluations if e.train_images in own and e.test_images), None)
 
-    def evaluation(self, protocol: str, features: str) -> Evaluation | None:
-        """Return the latest result of ``protocol`` on ``features``, None when there is none."""
-        return next((e for e in self.evaluations if (e.protocol, e.features) == (protocol, features)), None)
+    @property
+    def first_weights(self) -> tuple[Any, ...]:
+        """See ``Judged``."""
+        net, data = self.config.net, self.config.data
+        size = None if net.backbone in RESNETS else self.config.views[0].size
+        return replace(net, init=None), data.channels, size, self.config.train.seed, self.environment.get("images_sha256") or data.source
+
+
+def read_judged(directory: Path, name: str) -> Judged:
+    """Return the evaluations in ``directory`` of what is no run. Raises UserError, naming the file, when one is damaged."""
+    about = _object(directory / ABOUT, dict) or {}
+    return Judged(directory=directory, name=name, evaluations=_evaluations(directory / "evaluations.jsonl"), about=about)
+
+
+def _evaluations(path: Path) -> tuple[Evaluation, ...]:
+    return tuple({(e.protocol, e.features): e for e in _records(path, _evaluation)}.values())
 
 
 def read_run(directory: Path, name: str) -> RunFiles:
@@ -130,7 +173,6 @@ def read_run(directory: Path, name: str) -> RunFiles:
     files = RunDirectory(directory)
     config = files.read_config()
     records = {r["step"]: r for r in _records(files.metrics, lambda r: r | {"step": int(r["step"])})}
-    evaluations = {(e.protocol, e.features): e for e in _records(files.evaluations, _evaluation)}
     return RunFiles(
         directory=directory,
         name=name,
@@ -139,7 +181,7 @@ def read_run(directory: Path, name: str) -> RunFiles:
         status=_object(files.status_file, _status),
         bad_images=tuple(_records(files.bad_images, lambda r: (str(r["name"]), str(r["reason"])))),
         metrics=tuple(records[step] for step in sorted(records)),
-        evaluations=tuple(evaluations.values()),
+        evaluations=_evaluations(files.evaluations),
         embeddings=files.embeddings if files.embeddings.exists() else None,
     )
 

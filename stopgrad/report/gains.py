@@ -2,11 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from stopgrad.config import RESNETS
-from stopgrad.report.files import Evaluation, RunFiles
+from stopgrad.report.files import Evaluation, Judged
 from stopgrad.report.wording import counted, signed
 
 
@@ -32,7 +30,7 @@ class Gain:
         return f"{signed(self.points)} vs random{doubt}"
 
 
-def gain(run: RunFiles, protocol: str, runs: Sequence[RunFiles]) -> Gain | None:
+def gain(run: Judged, protocol: str, runs: Sequence[Judged]) -> Gain | None:
     """Return what ``run`` gained over its random initialisation, None where one of the two was not measured."""
     trained, untrained = run.evaluation(protocol, "backbone"), beginning(run, protocol, runs)
     return None if trained is None or untrained is None else compared(trained, untrained)
@@ -54,7 +52,7 @@ def compared(trained: Evaluation, untrained: Evaluation) -> Gain:
     return Gain(100 * points, (100 * low, 100 * high), images)
 
 
-def beginning(run: RunFiles, protocol: str, runs: Sequence[RunFiles]) -> Evaluation | None:
+def beginning(run: Judged, protocol: str, runs: Sequence[Judged]) -> Evaluation | None:
     """Return the result of the network that ``run`` began with: its own, else that of another run that began with the same one.
 
     A comparison of methods judges it once a seed, since every method begins alike. None where no result was asked as the backbone's was.
@@ -62,17 +60,9 @@ def beginning(run: RunFiles, protocol: str, runs: Sequence[RunFiles]) -> Evaluat
     judged = run.evaluation(protocol, "backbone")
     for other in (run, *runs):
         found = other.evaluation(protocol, "random")
-        if found is not None and judged is not None and _comparable(found, judged) and _first_weights(other) == _first_weights(run):
+        if found is not None and judged is not None and _comparable(found, judged) and other.first_weights == run.first_weights:
             return found
     return None
-
-
-def _first_weights(run: RunFiles) -> tuple[Any, ...]:
-    """Return what decides the weights at random initialisation and the images that they are judged on."""
-    config = run.config
-    size = None if config.net.backbone in RESNETS else config.views[0].size
-    images = run.environment.get("images_sha256") or config.data.source
-    return replace(config.net, init=None), config.data.channels, size, config.train.seed, images
 
 
 def _comparable(one: Evaluation, other: Evaluation) -> bool:

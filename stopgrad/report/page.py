@@ -18,7 +18,7 @@ from stopgrad.files import write_whole
 from stopgrad.onward import NextStep
 from stopgrad.report.charts import COLOURS, FRAME, paint
 from stopgrad.report.curves import draw
-from stopgrad.report.files import RunFiles, read_run
+from stopgrad.report.files import ABOUT, Judged, RunFiles, read_judged, read_run
 from stopgrad.report.pictures import collect
 from stopgrad.report.results import tabulate
 from stopgrad.report.settings import settings
@@ -26,7 +26,8 @@ from stopgrad.report.steps import to_report
 from stopgrad.report.summary import Summary, overview, summarise
 from stopgrad.report.sweeps import sweeps
 from stopgrad.report.thumbnails import Thumbnail
-from stopgrad.report.wording import counted, visible
+from stopgrad.report.wording import counted, plain, visible
+from stopgrad.runs import RunDirectory
 
 NAMED_BAD = 50
 """Images set aside that are named one by one; of more, the rest is counted."""
@@ -59,9 +60,27 @@ def write_report(runs: Sequence[Path], out: Path, thumbnail: Thumbnail | None = 
         raise UserError("report: name at least one run directory")
     if len({path.resolve() for path in runs}) < len(runs):
         raise UserError("report: a run directory is named twice; name each once")
-    html = render(_coloured([read_run(path, name) for path, name in zip(runs, _names(runs), strict=True)]), thumbnail)
+    named = list(zip(runs, _names(runs), strict=True))
+    foreign = [path for path in runs if (path / ABOUT).exists() and not RunDirectory(path).exists()]
+    if foreign and len(foreign) < len(runs):
+        raise UserError(f"report: {foreign[0]} holds evaluations of what no run here has trained; a page is of runs or of such, name one kind")
+    html = render_judged([read_judged(*one) for one in named]) if foreign else render(_coloured([read_run(*one) for one in named]), thumbnail)
     write_whole(out, html.encode())
     return out
+
+
+def render_judged(judged: list[Judged]) -> str:
+    """Return the page of evaluations of what is no run, as HTML."""
+    judged = [replace(one, colour=i % COLOURS) for i, one in enumerate(judged)]
+    page: dict[str, Any] = {
+        "title": judged[0].name if len(judged) == 1 else f"{len(judged)} backbones compared",
+        "several": len(judged) > 1,
+        "results": tabulate(judged),
+        "sweeps": sweeps(judged),
+        "judged": [{"name": one.name, "fields": [(key, plain(value)) for key, value in one.about.items()]} for one in judged],
+        "version": stopgrad.__version__,
+    }
+    return _environment().get_template("judged.html.jinja").render(page)
 
 
 def render(runs: list[RunFiles], thumbnail: Thumbnail | None) -> str:

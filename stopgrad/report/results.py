@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stopgrad.report.files import Evaluation, RunFiles
+from stopgrad.report.files import Evaluation, Judged
 from stopgrad.report.gains import Gain, gain
 from stopgrad.report.wording import plain
 
@@ -55,7 +55,7 @@ class Results:
         return any(cell is not None and cell.interval is not None for row in self.rows for cell in row.cells)
 
 
-def tabulate(runs: Sequence[RunFiles]) -> Results | None:
+def tabulate(runs: Sequence[Judged]) -> Results | None:
     """Return the table of all evaluations of ``runs``; None when there are none."""
     held = {e.protocol for run in runs for e in run.evaluations}
     protocols = [p for p in PROTOCOLS if p in held] + sorted(held - PROTOCOLS.keys())
@@ -63,14 +63,14 @@ def tabulate(runs: Sequence[RunFiles]) -> Results | None:
         return None
     rows = [row for features, label in BASELINES.items() for row in _baseline(runs, features, label, protocols)]
     for run in runs:
-        name = run.name if len(runs) > 1 else "This run"
+        name = run.name if len(runs) > 1 else run.this.capitalize()
         rows.append(Row(name, run.colour, _cells(run, "backbone", protocols, runs)))
         others = dict.fromkeys(e.features for e in run.evaluations if e.features not in (*BASELINES, "backbone"))
         rows += [Row(f"{name}, {features}", run.colour, _cells(run, features, protocols, runs)) for features in others]
     return Results(tuple(PROTOCOLS.get(p, p) for p in protocols), tuple(rows), _settings(runs, protocols), (*_early(runs), *_noted(runs)))
 
 
-def _baseline(runs: Sequence[RunFiles], features: str, label: str, protocols: Sequence[str]) -> list[Row]:
+def _baseline(runs: Sequence[Judged], features: str, label: str, protocols: Sequence[str]) -> list[Row]:
     """Return one row where all runs agree on the baseline, else a row for each that has it."""
     found = {run.name: _cells(run, features, protocols, runs) for run in runs if any(e.features == features for e in run.evaluations)}
     if len(set(found.values())) <= 1:
@@ -78,7 +78,7 @@ def _baseline(runs: Sequence[RunFiles], features: str, label: str, protocols: Se
     return [Row(f"{label}, {name}", None, cells) for name, cells in found.items()]
 
 
-def _cells(run: RunFiles, features: str, protocols: Sequence[str], runs: Sequence[RunFiles]) -> tuple[Cell | None, ...]:
+def _cells(run: Judged, features: str, protocols: Sequence[str], runs: Sequence[Judged]) -> tuple[Cell | None, ...]:
     gains = [gain(run, p, runs) if features == "backbone" else None for p in protocols]
     return tuple(_cell(run.evaluation(p, features), gained) for p, gained in zip(protocols, gains, strict=True))
 
@@ -90,7 +90,7 @@ def _cell(found: Evaluation | None, gained: Gain | None) -> Cell | None:
     return Cell(100 * found.top1, None if found.interval is None else (100 * found.interval[0], 100 * found.interval[1]), top5, gained)
 
 
-def _settings(runs: Sequence[RunFiles], protocols: Sequence[str]) -> tuple[tuple[str, str], ...]:
+def _settings(runs: Sequence[Judged], protocols: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Return what the numbers of a column depend on, in words; first, and once, what holds for all columns."""
     told = {p: _told(runs, p) for p in protocols}
     shared = [key for key, words in told[protocols[0]].items() if len(protocols) > 1 and all(t.get(key) == words for t in told.values())]
@@ -99,7 +99,7 @@ def _settings(runs: Sequence[RunFiles], protocols: Sequence[str]) -> tuple[tuple
     return tuple((title, " · ".join(words)) for title, words in lines if words)
 
 
-def _told(runs: Sequence[RunFiles], protocol: str) -> dict[str, str]:
+def _told(runs: Sequence[Judged], protocol: str) -> dict[str, str]:
     """Return every setting of a column in words: once where all rows agree, else value by value with its rows."""
     measured = [(run, e) for run in runs for e in run.evaluations if e.protocol == protocol]
     found = {}
@@ -116,16 +116,16 @@ def _value(key: str, value: Any) -> str:
     return f"{value:,}" if key in COUNTS and isinstance(value, int) else plain(value)
 
 
-def _whose(run: RunFiles, evaluation: Evaluation, measured: Sequence[tuple[RunFiles, Evaluation]], key: str) -> str:
+def _whose(run: Judged, evaluation: Evaluation, measured: Sequence[tuple[Judged, Evaluation]], key: str) -> str:
     """Name the row of a result; a baseline without its run where the runs agree on ``key``."""
     if evaluation.features == "backbone":
-        return run.name if any(other is not run for other, _ in measured) else "this run"
+        return run.name if any(other is not run for other, _ in measured) else run.this
     label = BASELINES.get(evaluation.features, evaluation.features).lower()
     same = {plain(e.stated.get(key)) for _, e in measured if e.features == evaluation.features}
     return label if len(same) == 1 else f"{label} of {run.name}"
 
 
-def _early(runs: Sequence[RunFiles]) -> list[str]:
+def _early(runs: Sequence[Judged]) -> list[str]:
     """Return a line for every result that was measured before the run's last step."""
     return [
         f"{run.name}: {PROTOCOLS.get(e.protocol, e.protocol)} was measured at step {e.step:,}, the run is at step {run.step:,}."
@@ -135,7 +135,7 @@ def _early(runs: Sequence[RunFiles]) -> list[str]:
     ]
 
 
-def _noted(runs: Sequence[RunFiles]) -> list[str]:
+def _noted(runs: Sequence[Judged]) -> list[str]:
     """Return what the protocols noted of their numbers, once each, with the rows it is said of."""
     holders: dict[str, list[str]] = {}
     for run in runs:

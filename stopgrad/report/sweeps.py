@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from stopgrad.report.charts import Scale
-from stopgrad.report.files import Evaluation, RunFiles, Sweep
+from stopgrad.report.files import Evaluation, Judged, Sweep
 from stopgrad.report.results import BASELINES
 from stopgrad.report.wording import readable
 
@@ -36,7 +36,7 @@ class Sweeps:
     """Training images that decided; 0 where that is not told, or the rows differ in it."""
 
 
-def sweeps(runs: Sequence[RunFiles]) -> Sweeps | None:
+def sweeps(runs: Sequence[Judged]) -> Sweeps | None:
     """Return the sweeps of all results, baselines once where they agree; None when no protocol had one."""
     baselines = [row for features in BASELINES for row in _baseline(runs, features)]
     others = [(run, e) for run in runs for e in run.evaluations if e.features not in BASELINES]
@@ -55,7 +55,7 @@ def sweeps(runs: Sequence[RunFiles]) -> Sweeps | None:
     return Sweeps(rows, *ends, images.pop() if len(images) == 1 else 0)
 
 
-def _baseline(runs: Sequence[RunFiles], features: str) -> list[tuple[Sweep, str, None]]:
+def _baseline(runs: Sequence[Judged], features: str) -> list[tuple[Sweep, str, None]]:
     """Return (sweep, label, no colour) of a baseline: once where all runs agree, else each sweep with the runs that have it."""
     holders: dict[Sweep, list[str]] = {}
     for run in runs:
@@ -65,8 +65,8 @@ def _baseline(runs: Sequence[RunFiles], features: str) -> list[tuple[Sweep, str,
     return [(sweep, label if len(holders) == 1 else f"{label}, {', '.join(names)}", None) for sweep, names in holders.items()]
 
 
-def _label(run: RunFiles, evaluation: Evaluation, runs: Sequence[RunFiles]) -> str:
-    name = run.name if len(runs) > 1 else "This run"
+def _label(run: Judged, evaluation: Evaluation, runs: Sequence[Judged]) -> str:
+    name = run.name if len(runs) > 1 else run.this.capitalize()
     return name if evaluation.features == "backbone" else f"{name}, {evaluation.features}"
 
 

@@ -13,13 +13,12 @@ import torch
 import stopgrad
 from stopgrad.bench.trial import Trial
 from stopgrad.config import METHODS, View
+from stopgrad.config.protocols import Knn, Lbfgs
 from stopgrad.config.run import Compile
 from stopgrad.images.pool import Pool
 from stopgrad.loader import Order, Resident
 from stopgrad.methods import Task, initialise
 from stopgrad.monitor import Listeners
-from stopgrad.protocols.knn import Knn
-from stopgrad.protocols.lbfgs import Lbfgs
 from stopgrad.runs import RunDirectory, read_lines
 from stopgrad.train import pretrain
 from stopgrad.views.on_gpu import has_triton, render_on_gpu

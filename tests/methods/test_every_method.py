@@ -9,11 +9,11 @@ from safetensors.torch import load_file
 import stopgrad
 from stopgrad.cli import main
 from stopgrad.config import METHODS
+from stopgrad.config.protocols import Knn
 from stopgrad.errors import UserError
 from stopgrad.methods import Task, initialise
 from stopgrad.methods.losses import similarities
 from stopgrad.nets.backbones import Backbone
-from stopgrad.protocols.knn import Knn
 from stopgrad.publish.export import export
 from stopgrad.runs import read_lines
 from stopgrad.train import render_views

@@ -160,7 +160,7 @@ def test_without_timm_the_message_says_how_to_get_it(backbone: str, monkeypatch:
         (Net(backbone="vgg11", stem="cifar", zero_init_residual=False), "net.stem: cifar .* must be imagenet"),
         (Net(backbone="timm/resnet18", width=32, zero_init_residual=False), "net.width: 32 .* must be 64"),
         (Net(backbone="vgg11", zero_init_residual=True), "net.zero_init_residual: true .* must be false"),
-        (Net(backbone="resnet18", stem="tiny", zero_init_residual=False), "net.stem: 'tiny' is none of imagenet, cifar, small"),  # type: ignore[arg-type]
+        (Net(backbone="resnet18", stem="tiny", zero_init_residual=False), "net.stem: 'tiny' is none of imagenet, cifar, cifar-padded, small"),  # type: ignore[arg-type]
     ],
 )
 def test_no_field_is_ignored(wrong: Net, message: str) -> None:

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from stopgrad.config.protocols import LINEAR, Knn, Lbfgs, Linear
+from stopgrad.config.transfer import Svm
 from stopgrad.errors import UserError
 from stopgrad.images.pool import Pool
 from stopgrad.protocols.features import Labelled, Pixels, Preparation, features
 from stopgrad.protocols.judge import Settings, Subject, judge
-from stopgrad.protocols.knn import Knn, knn
-from stopgrad.protocols.lbfgs import Lbfgs
-from stopgrad.protocols.linear import LINEAR, Linear
+from stopgrad.protocols.knn import knn
 
 CPU = torch.device("cpu")
 KNN, LBFGS, LINEAR_SMALL = Knn(k=10), Lbfgs(), replace(LINEAR["moco"], lr=1.0, epochs=3)
@@ -142,3 +142,69 @@ def test_no_images_are_refused(settings: Settings, part: str, subject: Subject) 
 def test_labels_beyond_the_classes_are_refused(subject: Subject) -> None:
     with pytest.raises(UserError, match="knn: the training labels go from 0 to 2, but there are 2 classes, from 0"):
         judge(KNN, replace(subject, classes=2))
+
+
+def test_the_metric_of_the_data_set_is_the_value(subject: Subject) -> None:
+    plain = judge(KNN, subject).record()
+    assert (plain["metric"], plain["value"]) == ("top1", plain["top1"])
+    for settings in (KNN, LBFGS, LINEAR_SMALL, Svm(costs=(1.0,))):
+        record = judge(settings, replace(subject, metric="mean_per_class")).record()
+        assert record["metric"] == "mean_per_class"
+        assert record["value"] == pytest.approx(sum(record["per_class"]) / 3)
+        low, high = record["interval"]
+        assert low <= record["value"] <= high
+    with pytest.raises(UserError, match="knn: map11 is no metric of images that have one class each"):
+        judge(KNN, replace(subject, metric="map11"))
+
+
+@pytest.fixture
+def several(subject: Subject) -> Subject:
+    """The same images; the bright ones are also light, the dark ones also dull, and one pair is not to be counted."""
+
+    def shown(images: Labelled) -> Labelled:
+        classes = torch.nn.functional.one_hot(images.labels, 3)
+        table = torch.cat((classes, classes[:, :1] | classes[:, 1:2]), dim=1).to(torch.int8) * 2 - 1
+        table[0, 0] = 0
+        return replace(images, labels=table)
+
+    return replace(subject, train=shown(subject.train), test=shown(subject.test), classes=4)
+
+
+@pytest.mark.parametrize("settings", [LBFGS, Svm(costs=(1.0, 10.0))], ids=lambda s: s.protocol)
+def test_images_that_show_several_classes_are_judged_by_precision(settings: Settings, several: Subject) -> None:
+    record = judge(settings, several).record()
+    assert json.loads(json.dumps(record)) == record
+    assert (record["metric"], record["top1"], record["top5"], len(record["per_class"])) == ("map", None, None, 4)
+    assert record["value"] == pytest.approx(sum(record["per_class"]) / 4)
+    assert record["value"] > 0.8
+    assert judge(settings, replace(several, metric="map11")).record()["metric"] == "map11"
+
+
+@pytest.mark.parametrize("settings", [KNN, LINEAR_SMALL], ids=lambda s: s.protocol)
+def test_one_class_an_image_is_insisted_on(settings: Settings, several: Subject) -> None:
+    with pytest.raises(UserError, match=f"{settings.protocol}: needs one class an image, and these may show several; take --protocol svm or lbfgs"):
+        judge(settings, several)
+
+
+def test_parts_and_classes_of_other_kinds_are_refused(several: Subject, subject: Subject) -> None:
+    with pytest.raises(UserError, match="svm: images of one part have one class each and those of the other may show several"):
+        judge(Svm(), replace(several, test=subject.test))
+    with pytest.raises(UserError, match="svm: the training images are labelled for 4 classes, but there are 5"):
+        judge(Svm(), replace(several, classes=5))
+
+
+def test_an_svm_says_what_it_chose(subject: Subject) -> None:
+    judged = judge(Svm(costs=(0.1, 1.0, 10.0)), subject)
+    assert judged.settings["tuned_on"] == "C by top1 over 3 folds of the training images"
+    assert judged.settings["tried"].keys() == {"0.1", "1", "10"}
+    assert len(set(judged.settings["costs"])) == 1
+    assert judge(LBFGS, subject).settings["tuned_on"] == "l2 by top1 on 9 training images held out"
+
+
+def test_a_class_with_one_image(subject: Subject) -> None:
+    """It is learned from, never held out, and never in the way."""
+    labels = subject.train.labels.clone()
+    labels[0] = 3
+    lonely = replace(subject, train=replace(subject.train, labels=labels), classes=4)
+    for settings in (KNN, LBFGS, LINEAR_SMALL, Svm(costs=(1.0,)), replace(LINEAR_SMALL, sweep=(1.0, 0.3))):
+        assert len(judge(settings, lonely).score.per_class) == 4

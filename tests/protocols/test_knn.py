@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from stopgrad.config.protocols import Knn
 from stopgrad.errors import UserError
-from stopgrad.protocols.knn import Knn, knn, nearest
+from stopgrad.protocols.knn import knn, nearest
 from stopgrad.protocols.scores import Score
 
 CLASSES = 7
@@ -98,9 +99,11 @@ def test_chance_when_labels_mean_nothing() -> None:
     assert low < 1 / CLASSES < high
 
 
-@pytest.mark.parametrize("k", [0, 151])
-def test_a_k_that_the_bank_cannot_serve_is_refused(k: int) -> None:
-    with pytest.raises(UserError, match=rf"k is {k}, but there are 150 labelled training images; take a k from 1 to 150"):
+@pytest.mark.parametrize(
+    ("k", "said"), [(0, "k is 0; take at least one"), (151, "k is 151, but there are 150 labelled training images; take a k from 1 to 150")]
+)
+def test_a_k_that_the_bank_cannot_serve_is_refused(k: int, said: str) -> None:
+    with pytest.raises(UserError, match=said):
         knn(*drawn(150, 5), CLASSES, Knn(k=k))
 
 

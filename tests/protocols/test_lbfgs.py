@@ -5,8 +5,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from stopgrad.config.protocols import LBFGS, Lbfgs
 from stopgrad.errors import UserError
-from stopgrad.protocols.lbfgs import Lbfgs, choose, fit, hold_out, objective, standard
+from stopgrad.protocols.lbfgs import choose, fit, hold_out, objective, standard
+from stopgrad.protocols.metrics import measure
 from stopgrad.protocols.minimise import minimise
 
 
@@ -171,3 +173,71 @@ def test_a_collapsed_backbone_gives_chance_and_no_error() -> None:
 def test_a_sweep_that_is_none_is_refused(l2: tuple[float, ...]) -> None:
     with pytest.raises(UserError, match="above 0"):
         choose(*drawn(50, 4, 2), 2, Lbfgs(l2=l2))
+
+
+def test_simclrs_penalties_and_scikit_learns_accuracy_at_the_one_chosen() -> None:
+    settings = LBFGS["simclr"]
+    assert (len(settings.l2), max(settings.l2), min(settings.l2)) == (45, pytest.approx(1e5), pytest.approx(1e-6))
+    (x, y), (test, true) = drawn(1000, 32, 5, spread=4.0), drawn(2000, 32, 5, seed=1, spread=4.0)
+    chosen = choose(x, y, 5, settings)
+    assert len(chosen.tried) == 45
+    oracle = sklearn_fit((x - chosen.mean) / chosen.std, y, chosen.l2)
+    mine = float((chosen.logits(test).argmax(1) == true).float().mean())
+    assert mine == pytest.approx(oracle.score(((test - chosen.mean) / chosen.std).double().numpy(), true.numpy()), abs=0.002)
+
+
+def test_the_penalty_is_the_best_by_the_metric_of_the_data_set() -> None:
+    """With four images in five of one class the others are best not said, where it is the share of right images that counts."""
+    x, y = drawn(600, 16, 3, spread=4.0)
+    rare = torch.cat(((y == 0).nonzero()[:, 0], (y == 1).nonzero()[:25, 0], (y == 2).nonzero()[:25, 0]))
+    settings = Lbfgs(l2=(10.0, 1.0, 0.1, 1e-2, 1e-3), patience=9)
+    shares, means = (choose(x[rare], y[rare], 3, settings, metric) for metric in ("top1", "mean_per_class"))  # type: ignore[arg-type]
+    order, spared = hold_out(y[rare], 0.2)
+    held = y[rare][order[:spared]]
+    assert shares.tried[0][1] == pytest.approx(float((held == 0).float().mean()))
+    assert means.tried[0][1] == pytest.approx(1 / 3)
+    assert means.l2 < shares.l2
+
+
+def several(n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Features of images that show any of four classes, one in ten not to be counted."""
+    g = torch.Generator().manual_seed(seed)
+    shown = torch.rand(n, 4, generator=g) < 0.3
+    x = shown.float() @ torch.randn(4, 24, generator=torch.Generator().manual_seed(5)) + 1.5 * torch.randn(n, 24, generator=g)
+    return x, torch.where(torch.rand(n, 4, generator=g) < 0.1, 0, torch.where(shown, 1, -1)).to(torch.int8)
+
+
+def test_several_classes_an_image_are_as_many_regressions_of_scikit_learn() -> None:
+    """On what is counted; the objective is a mean over all images, and scikit-learn's a sum."""
+    (x, presence), (test, _) = several(500), several(300, seed=1)
+    x = standardised(x)
+    found = fit(x, presence, 4, 0.01, Lbfgs(tolerance=1e-6), moments(x), None)
+    for k in range(4):
+        counted = presence[:, k] != 0
+        oracle = LogisticRegression(C=1 / (0.01 * 500), tol=1e-8, max_iter=10_000).fit(x[counted].double().numpy(), presence[counted, k].numpy())
+        torch.testing.assert_close(
+            found.logits(test)[:, k].double(), torch.from_numpy(oracle.decision_function(test.double().numpy())), rtol=0, atol=5e-3
+        )
+
+
+def test_gradients_of_several_classes_are_those_of_autograd() -> None:
+    x, presence = several(40)
+    weight, bias = (torch.randn(shape, dtype=torch.float64).requires_grad_() for shape in ((4, 24), (4,)))
+    x, counted = x.double(), presence != 0
+    logits = x @ weight.T + bias
+    each = torch.nn.functional.binary_cross_entropy_with_logits(logits, (presence == 1).double(), reduction="none")
+    expected = each[counted].sum() / 40 + 0.3 / 2 * weight.square().sum()
+    expected.backward()
+    loss, by_weight, by_bias = objective(x, presence, weight.detach(), bias.detach(), 0.3)
+    assert loss == pytest.approx(float(expected.detach()), rel=1e-12)
+    torch.testing.assert_close((by_weight, by_bias), (weight.grad, bias.grad))
+
+
+def test_the_penalty_for_several_classes_is_chosen_by_precision() -> None:
+    x, presence = several(300)
+    chosen = choose(x, presence, 4, Lbfgs(), "map11")
+    assert chosen.held_out == 60
+    order, spared = hold_out(presence, 0.2)
+    z = ((x - chosen.mean) / chosen.std)[order]
+    some = fit(z[spared:], presence[order[spared:]], 4, 1.0, Lbfgs(), moments(z[spared:]), None)
+    assert dict(chosen.tried)[1.0] == pytest.approx(measure(some.logits(z[:spared]), presence[order[:spared]], 4, "map11"), abs=0.01)

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stopgrad.config.protocols import LINEAR, Linear
 from stopgrad.errors import UserError
 from stopgrad.images.pool import Pool
 from stopgrad.protocols.features import Labelled, Pixels, Preparation, features
-from stopgrad.protocols.linear import LINEAR, Classifier, Linear, fitted, loss_and_gradients, rate, train, update
+from stopgrad.protocols.linear import Classifier, fitted, loss_and_gradients, rate, train, update
 
 CPU = torch.device("cpu")
 SGD = Linear(name="test", optimiser="sgd", lr=4.0, batch=16, epochs=6)
@@ -157,5 +158,5 @@ def test_the_batch_is_no_larger_than_the_images() -> None:
 
 
 def test_a_loss_that_is_not_finite_is_told(bright: tuple[Pool, Tensor], prep: Preparation) -> None:
-    with pytest.raises(UserError, match="not finite in epoch 1 of 6 at lr 1e\\+38; take a lower lr"):
+    with pytest.raises(UserError, match="not finite within 6 epochs at lr 1e\\+38; take a lower lr"):
         trained(Pixels(1, 8), Labelled.resident(*bright), prep, replace(SGD, lr=1e38), 64)

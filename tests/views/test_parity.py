@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import stopgrad
-from stopgrad.protocols.knn import Knn
+from stopgrad.config.protocols import Knn
 from stopgrad.views import fused
 from stopgrad.views.render import render_selected
 

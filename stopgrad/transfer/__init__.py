@@ -1,0 +1,1 @@
+"""Backbones on several data sets: one protocol, each data set's own metric, one table."""

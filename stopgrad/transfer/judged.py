@@ -1,0 +1,148 @@
+"""Judging backbones on several data sets, one after the other; what has been judged already is read, not computed again."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from stopgrad.config import Data
+from stopgrad.config.transfer import DataSet, Metric
+from stopgrad.errors import UserError
+from stopgrad.images.bad import refuse_several
+from stopgrad.images.opened import open_images, refuse_unjudgeable
+from stopgrad.images.source import Splits
+from stopgrad.judging import Parts, images_digest, parts
+from stopgrad.nets.backbones import Backbone
+from stopgrad.nets.files import digest
+from stopgrad.protocols.cache import FeatureCache
+from stopgrad.protocols.judge import MANY, Settings, Subject, judge
+from stopgrad.protocols.metrics import metric_of
+from stopgrad.runs import append_line, read_lines
+from stopgrad.what import What
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """Something that is judged: a row of the table."""
+
+    featuriser: nn.Module
+    """(N, C, H, W) → (N, F)."""
+    data: Data
+    """How its images are read and prepared: channels, size, mean, std, short_side; the source is not looked at."""
+    step: int = 0
+    """Of its training, where that is known."""
+
+
+def candidates(what: What) -> dict[str, Candidate]:
+    """Return the backbone that ``what`` is, and the same network at random initialisation."""
+    return {
+        kind: Candidate(what.kinds[kind], what.data, what.step if kind == "backbone" else 0) for kind in ("random", "backbone") if kind in what.kinds
+    }
+
+
+def transfer(
+    candidates: Mapping[str, Candidate],
+    sets: Sequence[DataSet],
+    settings: Settings,
+    records: Path,
+    device: torch.device,
+    tell: Callable[[str], None],
+    cache: FeatureCache | None = None,
+) -> list[dict[str, Any]]:
+    """Judge every one of ``candidates`` (name → what) on every one of ``sets`` by one protocol; return a record each, by data set.
+
+    A record is a line of evaluations.jsonl with ``data``, the name of the data set; each is appended to the file ``records`` when it is there,
+    and one that is there already, of the same weights, images and settings, is returned as it is. Where a data set has no test part a tenth of
+    its training images is held out as one. Raises UserError, with the name of the data set, before anything is computed where one cannot be
+    opened, has no labels, or not the kind of labels that the protocol or the metric is for.
+    """
+    opened = [(one, *_opened(one, settings)) for one in sets]
+    found = []
+    for one, splits, metric in opened:
+        begun = [record for record in read_lines(records) if "asked_sha256" in record]
+        for record in _on(one, splits, metric, candidates, settings, begun, device, tell, cache):
+            if record not in begun:
+                append_line(records, record)
+            found.append(record)
+    return found
+
+
+def _opened(one: DataSet, settings: Settings) -> tuple[Splits, Metric]:
+    try:
+        splits = open_images(one.path, "auto")
+        refuse_unjudgeable(splits)
+        several = splits.train.presence is not None
+        if not isinstance(settings, MANY):
+            refuse_several(splits, settings.protocol)
+        return splits, metric_of(one.metric, several, settings.protocol)
+    except UserError as error:
+        raise UserError(f"{one.name}: {error}") from None
+
+
+def _on(
+    one: DataSet,
+    splits: Splits,
+    metric: Metric,
+    candidates: Mapping[str, Candidate],
+    settings: Settings,
+    begun: Sequence[dict[str, Any]],
+    device: torch.device,
+    tell: Callable[[str], None],
+    cache: FeatureCache | None,
+) -> Iterator[dict[str, Any]]:
+    """Yield the records of one data set. Its images are opened once for all candidates that read them alike, and not before one is needed."""
+    images, ready = images_digest(splits), dict[Data, Parts]()
+    for name, candidate in candidates.items():
+        data = replace(candidate.data, source="", labels="auto")
+        weights = digest(candidate.featuriser) if isinstance(candidate.featuriser, Backbone) else None
+        asked: dict[str, Any] = {"protocol": settings.protocol, "settings": asdict(settings), "metric": metric, "data": asdict(data)}
+        asked["path"] = os.path.realpath(one.path)  # images of other folders may have the same names and sizes
+        about = {
+            "features": name,
+            "data": one.name,
+            "weights_sha256": weights,
+            "step": candidate.step,
+            "images_sha256": images,
+            "asked_sha256": hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest(),
+        }
+        there = [record for record in begun if all(record.get(key) == value for key, value in about.items())]
+        if there:
+            tell(f"{one.name}, {name}: judged already ({there[-1]['value']:.1%})")
+            yield there[-1]
+            continue
+        if data not in ready:
+            ready[data] = parts(splits, data, device, tell)
+        yield about | _judged(ready[data], candidate.featuriser.to(device), settings, metric, f"{one.name}, {name}", device, tell, cache)
+
+
+def _judged(
+    images: Parts,
+    featuriser: nn.Module,
+    settings: Settings,
+    metric: Metric,
+    name: str,
+    device: torch.device,
+    tell: Callable[[str], None],
+    cache: FeatureCache | None,
+) -> dict[str, Any]:
+    subject = Subject(
+        featuriser=featuriser,
+        train=images.train,
+        test=images.test,
+        classes=images.classes,
+        prep=images.prep,
+        device=device,
+        name=name,
+        metric=metric,
+        cache=cache,
+    )
+    judged = judge(settings, subject, tell)
+    tell(f"{name}: {judged.score.metric} {judged.score.value:.1%}")
+    return judged.record() | {"date": datetime.now(UTC).isoformat(timespec="seconds")}

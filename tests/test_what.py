@@ -1,0 +1,143 @@
+"""One way in: a run's backbone file, an export, a foreign checkpoint and a name are judged alike, and say where they are from."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import stopgrad
+from stopgrad.config import Net
+from stopgrad.config.protocols import Knn
+from stopgrad.errors import UserError
+from stopgrad.nets.files import digest, load, save
+from stopgrad.nets.foreign import Asked, fresh
+from stopgrad.publish.export import export
+from stopgrad.publish.imported import import_backbone
+from stopgrad.runs import read_lines
+from tests.nets.foreign_files import resnet, simsiam
+
+KNN = (Knn(k=5),)
+
+
+def images() -> tuple[np.ndarray, np.ndarray]:
+    """Two classes that their brightness tells apart."""
+    rng, labels = np.random.default_rng(0), np.arange(60) % 2
+    return (60 + 100 * labels[:, None, None, None] + rng.integers(-20, 20, (60, 16, 16, 3))).astype(np.uint8), labels
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(3)
+    torch.save(simsiam()[0], tmp_path / "theirs.pth.tar")
+    return tmp_path / "theirs.pth.tar"
+
+
+def test_another_projects_file_is_judged_beside_pixels_and_its_random_self(file: Path) -> None:
+    told: list[str] = []
+    records = stopgrad.evaluate(file, KNN, data=images(), size=32, device="cpu", tell=told.append)
+    assert [r["features"] for r in records] == ["pixels", "random", "backbone"]
+    assert any("layout simsiam; images of 32 pixels" in line and "but for size" in line for line in told)
+    weights = {r["features"]: r["weights_sha256"] for r in records}
+    assert weights["backbone"] == digest(stopgrad.load_backbone(file))
+    assert weights["random"] not in (None, weights["backbone"])
+    (folder,) = Path("evaluations").iterdir()
+    assert folder.name == f"theirs-{weights['backbone'][:8]}"
+    assert read_lines(folder / "evaluations.jsonl") == records
+    about = json.loads((folder / "what.json").read_text())
+    assert (about["origin"], about["layout"], about["weights_sha256"]) == ("theirs.pth.tar", "simsiam", weights["backbone"])
+    assert (about["size"], about["std"], about["net"]["backbone"]) == (32, [0.229, 0.224, 0.225], "resnet18")
+    again = stopgrad.evaluate(file, KNN, data=images(), size=32, device="cpu", features=("random",))
+    assert (again[0]["top1"], again[0]["weights_sha256"]) == (records[1]["top1"], weights["random"])
+    assert len(read_lines(folder / "evaluations.jsonl")) == 4
+
+
+def test_the_report_shows_such_a_folder(file: Path) -> None:
+    for name, features in (("a", ("random", "backbone")), ("b", ("backbone",))):
+        stopgrad.evaluate(file, KNN, data=images(), size=32, device="cpu", features=features, out=name)
+    page = stopgrad.write_report(["a"]).read_text()
+    assert page.count("theirs.pth.tar") >= 1
+    assert "This backbone" in page
+    assert "vs random" in page
+    both = stopgrad.write_report(["a", "b"], "both.html").read_text()
+    assert "2 backbones compared" in both
+    Path("run").mkdir()
+    Path("run", "config.json").write_text("{}")
+    with pytest.raises(UserError, match="a holds evaluations of what no run here has trained"):
+        stopgrad.write_report(["a", "run"])
+
+
+def test_a_name_without_weights_is_its_random_self(file: Path) -> None:
+    records = stopgrad.evaluate("torchvision/squeezenet1_1", KNN, data=images(), size=32, device="cpu")
+    assert [r["features"] for r in records] == ["pixels", "random"]
+    with pytest.raises(UserError, match="has pixels and random, none of which is asked for"):
+        stopgrad.evaluate("torchvision/squeezenet1_1", KNN, data=images(), size=32, device="cpu", features=("backbone",))
+    with pytest.raises(UserError, match="a network without weights; name some"):
+        stopgrad.load_backbone("torchvision/squeezenet1_1")
+    with pytest.raises(UserError, match="no images go with it"):
+        stopgrad.evaluate("torchvision/squeezenet1_1", KNN, device="cpu")
+
+
+def test_exported_files_come_back_with_the_same_features(file: Path) -> None:
+    backbone = fresh(Net(backbone="resnet10", stem="small", width=8, zero_init_residual=False), 3, 32)
+    small = Path("small.safetensors")
+    save(small, backbone, Net(backbone="resnet10", stem="small", width=8, zero_init_residual=False), 32, (0.4,), (0.2,), {"step": "7"})
+    timms = Net(backbone="timm/resnet10t", zero_init_residual=False)
+    save(Path("timms.safetensors"), fresh(timms, 3, 32), timms, 32, (0.4,), (0.2,), {})
+    export(small, "torchvision", Path("small.pth"))
+    export(small, "safetensors", Path("again.safetensors"))
+    export(Path("timms.safetensors"), "timm", Path("timm"))
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        right = backbone.eval()(x)
+        for what, stem in (("small.safetensors", None), ("again.safetensors", None), ("small.pth", "small")):
+            assert torch.equal(stopgrad.load_backbone(what, stem=stem)(x), right), what
+        assert torch.equal(stopgrad.load_backbone("timm")(x), stopgrad.load_backbone("timms.safetensors")(x))
+    with pytest.raises(UserError, match="stopgrad's own file, which says itself what it is; leave --layout away"):
+        stopgrad.load_backbone("small.safetensors", layout="moco")
+    with pytest.raises(UserError, match="has the stem small, not cifar"):
+        stopgrad.load_backbone("small.safetensors", stem="cifar")
+    records = stopgrad.evaluate("timm", KNN, data=images(), device="cpu", features=("backbone",))
+    assert records[0]["settings"]["mean"] == [0.4]  # the export says how it was trained
+    assert next(Path("evaluations").iterdir()).name.startswith("timm-")
+
+
+def test_import_writes_a_file_of_our_own(file: Path) -> None:
+    lines = import_backbone(file, Path("ours.safetensors"), Asked(size=64))
+    assert "resnet18, width 16, imagenet stem, 128 features an image of 3 channels" in lines[-1]
+    found = load(Path("ours.safetensors"))
+    assert (found.size, found.extra["origin"], found.extra["layout"]) == (64, "theirs.pth.tar", "simsiam")
+    assert found.sha256 == digest(stopgrad.load_backbone(file))
+    with pytest.raises(UserError, match=r"ours.safetensors: exists; choose another place, or replace it by --overwrite"):
+        import_backbone(file, Path("ours.safetensors"), Asked())
+    import_backbone(file, Path("ours.safetensors"), Asked(), overwrite=True)
+    with pytest.raises(UserError, match="is a backbone file of stopgrad's own already"):
+        import_backbone(Path("ours.safetensors"), Path("other.safetensors"), Asked())
+    assert not Path("other.safetensors").exists()
+
+
+@pytest.mark.whole
+def test_training_starts_from_another_projects_file(file: Path) -> None:
+    settings = {
+        "net.backbone": "resnet18",
+        "net.width": 16,
+        "net.stem": "imagenet",
+        "views.size": 16,
+        "data.size": 16,
+        "train.batch": 16,
+        "train.epochs": 1,
+    }
+    settings |= {"method.projector": (32, 32), "method.predictor_hidden": 8, "optim.lr": 1e-12, "net.init": str(file)}
+    stopgrad.pretrain(images()[0], "run", settings=settings, device="cpu", listeners=stopgrad.Listeners())
+    a, b = stopgrad.load_backbone(file), stopgrad.load_backbone("run")
+    for (name, x), (_, y) in zip(a.named_parameters(), b.named_parameters(), strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-6, msg=name)
+    torch.save({"state_dict": resnet("resnet50", 8).state_dict()}, "r50.pth")
+    for changed, said in (
+        ({"net.init": "r50.pth"}, r"the backbone of r50\.pth is not a resnet18"),
+        ({"net.stem": "small"}, "first convolution is 7x7"),
+    ):
+        with pytest.raises(UserError, match=f"net.init: .*{said}"):
+            stopgrad.pretrain(images()[0], "other", settings=settings | changed, device="cpu", listeners=stopgrad.Listeners())
