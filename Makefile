@@ -9,7 +9,7 @@ PEERS := albumentations kornia lightly opencv-python-headless pytorch-lightning
 BUILT_FROM := pyproject.toml constraints.txt hatch_build.py stopgrad/views/kernels.c
 export UV_NO_PROGRESS := 1
 
-.PHONY: demo test test-gpu test-slow check format bench bench-gpu golden clean
+.PHONY: demo test test-gpu test-slow check format bench bench-gpu record golden clean
 
 demo: $(STAMP)
 	$(BIN)/stopgrad demo --out runs/demo
@@ -40,6 +40,10 @@ bench: $(BENCH_STAMP)
 
 bench-gpu: $(BENCH_STAMP)
 	$(BENCH) -m benchmarks --device cuda
+
+# SimSiam's published run on CIFAR-10, to its end: make record DATA=FOLDER. Stopped, the same command goes on.
+record: $(TEST_STAMP)
+	$(BIN)/python -m benchmarks.record $(DATA)
 
 # Rewrite the golden losses; the difference is reviewed and named in CHANGELOG.md.
 golden: $(TEST_STAMP)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import jpeg, startup, training, views
+from benchmarks import gpu, jpeg, startup, training, views
 from benchmarks.page import PARTS, write
 from benchmarks.peers import machine
 from stopgrad.device import pick_device
@@ -16,14 +16,15 @@ FILES = {"cpu": "results.md", "cuda": "results-cuda.md"}
 
 
 def parts(device: torch.device, quick: bool, batch: int) -> dict[str, Callable[[], list[str]]]:
-    """Return what measures each part of the page on ``device``. A start is measured on the CPU only."""
+    """Return what measures each part of the page on ``device``: a start on the CPU only, how much of a GPU is used on a GPU only."""
     found: dict[str, Callable[[], list[str]]] = {
+        "gpu": lambda: gpu.part(device, quick, batch),
         "views": lambda: views.part(device, quick),
         "jpeg": lambda: jpeg.part(device, quick),
         "training": lambda: training.part(device, quick, batch),
         "startup": lambda: startup.part(quick),
     }
-    return {name: found[name] for name in PARTS if name != "startup" or device.type == "cpu"}
+    return {name: found[name] for name in PARTS if name != {"cpu": "gpu", "cuda": "startup"}[device.type]}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

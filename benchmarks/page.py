@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.measure import Row
 from benchmarks.peers import NEEDS, lacking
 
-PARTS = ("views", "jpeg", "training", "startup")
+PARTS = ("gpu", "views", "jpeg", "training", "startup")
 """In the order of the page."""
 
 HEAD = """# Measured against peers, on the {device}

@@ -9,29 +9,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from benchmarks.child import Loop
 from benchmarks.images import small_images
-from benchmarks.measure import Case, Row, compare, seconds, spread
+from benchmarks.measure import Case, Row, compare, spread
 from benchmarks.page import rates, table
 from benchmarks.peers import lacking
+from stopgrad.bench.trial import Trial
 from stopgrad.config import Run
-from stopgrad.config.run import Precision
+from stopgrad.config.run import Compile, Precision
 from stopgrad.device import pick_precision
-from stopgrad.finite import Finite
 from stopgrad.heap import keep_heap
 from stopgrad.images.planes import Planes
 from stopgrad.images.pool import Pool
-from stopgrad.loader import Batch, Order
-from stopgrad.methods import Method, Task, initialise
-from stopgrad.optim import Optimizer, peak_lr
+from stopgrad.images.threads import cores
+from stopgrad.loader import Order, Resident
 from stopgrad.recipes import RECIPES
-from stopgrad.train import prepare_backbones, render_views, train_step
 
 BASE = "official loop, fp32"
-LOOPS = {
+LOOPS: dict[str, tuple[str, Precision]] = {
     BASE: ("official", "fp32"),
     "lightly in PyTorch Lightning, fp32": ("with_lightly", "fp32"),
     "lightly in PyTorch Lightning, bf16-mixed": ("with_lightly", "bf16"),
@@ -42,20 +40,17 @@ LOOPS = {
 }
 """Module and precision of every case. The official code has no switch for another precision."""
 NOTE = (
-    "Same images, network and batch for all, every loop in a process of its own, no loader workers. official loop: facebookresearch/simsiam "
-    "(a7bc177), re-created. lightly: its heads, loss, transform and data set in a Trainer with `precision` 32-true or bf16-mixed. solo-learn: its "
-    "package asks for torchvision 0.10.1 and cannot be installed; re-created from its published CIFAR settings (channels last, online classifier, "
-    "its own crops and blur)."
+    "Same images, network and batch for all, every loop in a process of its own; loader workers: one a core beside a GPU, else none. official "
+    "loop: facebookresearch/simsiam (a7bc177), re-created. lightly: its heads, loss, transform and data set in a Trainer with `precision` 32-true "
+    "or bf16-mixed. solo-learn: its package asks for torchvision 0.10.1 and cannot be installed; re-created from its published CIFAR settings "
+    "(channels last, online classifier, its own crops and blur)."
 )
 PEERS = {"with_lightly": "lightly", "solo_learn": "solo-learn"}
-STAGES = {
-    "render": "both views",
-    "forward": "",
-    "backward": "",
-    "check": "gradient norm, finite or not",
-    "optimiser": "",
-    "rest": "order, keys, bookkeeping",
-}
+EXPLAINED = {"render": "both views", "check": "gradient norm, finite or not", "rest": "order, keys, bookkeeping"}
+ENDLESS = 10**6
+"""Steps, more than are ever measured."""
+A_TURN = 40
+"""Steps that a loop on a GPU makes before it is waited for."""
 
 
 def as_peers() -> Run:
@@ -65,76 +60,53 @@ def as_peers() -> Run:
     return replace(base, net=replace(base.net, zero_init_residual=True), method=method)
 
 
-class Ours:
-    """Our loop on the same network, and its stages one by one."""
-
-    def __init__(
-        self, images: Sequence[Planes], batch: int, precision: Precision, device: torch.device, compiled: bool = False, setting: str = "cifar"
-    ) -> None:
-        base = as_peers() if setting == "cifar" else RECIPES["demo"]()
-        self.run: Run = replace(base, train=replace(base.train, batch=batch, precision=precision, compile=compiled))
-        self.pool = Pool.from_arrays(list(images)).to(device)
-        self.method: Method = initialise(self.run, Task(len(images), batch)).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        prepare_backbones(self.run, self.method)
-        self.finite = Finite(self.run, late=device.type == "cuda")
-        self.optimizer = Optimizer(self.method.param_groups(), self.run.optim)
-        self.order = Order(0, len(images), batch)
-        self.at = 0
-        self.device = device
-
-    def batch(self) -> Batch:
-        """Return the next batch."""
-        self.at += 1
-        rows = self.order.of_step(self.at)
-        return Batch(self.pool, rows, rows)
-
-    def step(self) -> float:
-        """Make one step and return its loss."""
-        rate = peak_lr(self.run.optim, self.run.train.batch)
-        return float(train_step(self.run, self.method, self.optimizer, self.batch(), self.at, rate, self.finite).loss)
-
-    def stages(self) -> dict[str, float]:
-        """Make one step by its parts and return the seconds of each."""
-        batch, found, rate = self.batch(), {}, peak_lr(self.run.optim, self.run.train.batch)
-        views: list[Tensor] = []
-        found["render"] = seconds(lambda: views.extend(next(iter(render_views(self.run, batch, self.at)))), self.device)
-        losses: list[Tensor] = []
-
-        def forward() -> None:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.train.precision == "bf16"):
-                losses.append(self.method(*views).loss)
-
-        self.optimizer.zero_grad()
-        found["forward"] = seconds(forward, self.device)
-        found["backward"] = seconds(lambda: losses[0].backward(), self.device)  # type: ignore[no-untyped-call]
-        found["check"] = seconds(lambda: float(self.optimizer.gradient_norm()), self.device)
-        found["optimiser"] = seconds(lambda: self.optimizer.step(rate, rate), self.device)
-        return found
+def ours(setting: str, images: Sequence[Planes], batch: int, precision: Precision, device: torch.device, mode: Compile = "no") -> Trial:
+    """Return our loop on the network and the settings that the peers' loops have."""
+    base = as_peers() if setting == "cifar" else RECIPES["demo"]()
+    run = replace(base, train=replace(base.train, batch=batch, precision=precision, compile=mode))
+    pool = Pool.from_arrays(list(images)).to(device)
+    trial = Trial(run, pool, len(images), device)
+    trial.batches = Resident(pool, np.arange(len(images)), device).fetch(Order(0, len(images), batch).of_steps(0, ENDLESS))
+    return trial
 
 
 def split(images: Sequence[Planes], batch: int, turns: int, precision: Precision, device: torch.device) -> dict[str, float]:
     """Return the median share of every stage of a step, and of the whole step what no stage explains."""
-    ours = Ours(images, batch, precision, device)
+    trial = ours("cifar", images, batch, precision, device)
     rows: list[dict[str, float]] = []
     for turn in range(turns + 1):
-        whole, stages = seconds(ours.step, device), ours.stages()
+        whole, stages = trial.steps(1), trial.stages()
         if turn:
             rows.append({name: s / whole for name, s in stages.items()} | {"rest": 1 - sum(stages.values()) / whole})
     return {name: spread([row[name] for row in rows]).median for name in rows[0]}
 
 
+def loop(module: str, setting: str, batch: int, precision: Precision, device: torch.device) -> Loop:
+    """Return a loop. On a GPU as many workers as there are cores load a peer's images, and it is waited for every ``A_TURN`` steps only."""
+    large = ["--workers", str(cores()), "--every", str(A_TURN)] if device.type == "cuda" else []
+    return Loop(module, ["--setting", setting, "--batch", str(batch), "--precision", precision, *large], device.type)
+
+
+def a_turn(loop: Loop, steps: int, device: torch.device) -> float:
+    """Return the seconds of ``steps`` steps, on a GPU of ``A_TURN``: after as many that use up what workers loaded while others had their turn."""
+    if device.type == "cuda":
+        loop.seconds()
+        return loop.seconds()
+    return loop.seconds(steps)
+
+
 def measured(setting: str, batch: int, steps: int, turns: int, device: torch.device) -> list[Row]:
-    """Return a row for every loop, each making ``steps`` steps a turn."""
+    """Return a row for every loop, each making ``steps`` steps a turn; on a GPU ``A_TURN``."""
     loops: dict[str, Loop] = {}
     for case, (module, precision) in LOOPS.items():
         if module not in PEERS or not lacking(PEERS[module]):
-            loops[case] = Loop(module, ["--setting", setting, "--batch", str(batch), "--precision", precision], device.type)
+            loops[case] = loop(module, setting, batch, precision, device)
+    made = batch * (A_TURN if device.type == "cuda" else steps)
     try:
-        cases = {case: Case(partial(loops[case].seconds, steps), batch * steps) if case in loops else None for case in LOOPS}
-        return compare(cases, BASE, turns)
+        return compare({case: Case(partial(a_turn, loops[case], steps, device), made) if case in loops else None for case in LOOPS}, BASE, turns)
     finally:
-        for loop in loops.values():
-            loop.close()
+        for one in loops.values():
+            one.close()
 
 
 def part(device: torch.device, quick: bool, batch: int) -> list[str]:
@@ -149,4 +121,7 @@ def part(device: torch.device, quick: bool, batch: int) -> list[str]:
     precision = pick_precision("auto", device)
     shares = split(small_images(), batch, turns, precision, device)
     lines += [f"Where a step of ours goes (ResNet-18, {precision}):", ""]
-    return [*lines, *table(("stage", "share of the step", ""), [(name, f"{share:.1%}", STAGES[name]) for name, share in shares.items()])]
+    return [
+        *lines,
+        *table(("stage", "share of the step", ""), [(name, f"{share:.1%}", EXPLAINED.get(name, "")) for name, share in shares.items() if share]),
+    ]

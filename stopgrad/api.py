@@ -29,6 +29,7 @@ from stopgrad.loader import Order, Supply, open_supply
 from stopgrad.methods import Task, initial_backbone, initialise
 from stopgrad.monitor import Listeners, Verdict
 from stopgrad.nets.backbones import Backbone, wrap
+from stopgrad.nets.compiled import refuse_graphs
 from stopgrad.nets.files import digest, save
 from stopgrad.nets.foreign import Asked
 from stopgrad.nets.recompute import blocks
@@ -150,6 +151,7 @@ def _train(planned: Plan, splits: Splits, device: torch.device, listeners: Liste
         run = replace(run, data=replace(run.data, residence=residence), train=replace(run.train, precision=precision))
         Order(run.train.seed, len(supply), run.train.batch)  # raises when there are too few images,
         local_places(run)  # and this when they cannot be shared out,
+        refuse_graphs(run.train, device)  # and this where it cannot be compiled so,
         if run.train.recompute:
             blocks(initial, run.net.backbone)  # and this when the backbone has none
         for line in doubts(run, supply.short_side):

@@ -122,7 +122,7 @@ class Resident:
             if self.pool.device == self.device:
                 yield Batch(self.pool, rows, rows, labels)
             else:
-                yield Batch(self.pool.take(rows).to(self.device), torch.arange(len(rows)), rows, labels)
+                yield Batch(self.pool.take(rows, pinned=self.device.type == "cuda").send(self.device), torch.arange(len(rows)), rows, labels)
 
 
 @dataclass
@@ -161,7 +161,7 @@ class Streaming:
             if batch is None:
                 return
             labels = None if self.labels is None else self.labels[batch.numbers]
-            yield replace(batch, pool=batch.pool.to(self.device), labels=labels)
+            yield replace(batch, pool=batch.pool.send(self.device), labels=labels)
 
 
 def _leave_signals_to_the_trainer(worker: int) -> None:

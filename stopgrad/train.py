@@ -1,7 +1,7 @@
 """The training loop, read top to bottom. It knows four members of a method and nothing of how a backbone is judged."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial, reduce
 from itertools import groupby
@@ -21,10 +21,12 @@ from stopgrad.methods import Method, Output, When
 from stopgrad.methods.base import Views
 from stopgrad.monitor import Journal, Listeners, Verdict
 from stopgrad.nets.backbones import Backbone
+from stopgrad.nets.compiled import begin_step, compile_backbones
 from stopgrad.nets.norm import running_statistics, set_bn
 from stopgrad.nets.recompute import keep_blocks, recompute_blocks
 from stopgrad.optim import Optimizer, lr_at, peak_lr
 from stopgrad.runs import RunDirectory
+from stopgrad.sending import send
 from stopgrad.stop import stop_requests
 from stopgrad.views.render import render
 from stopgrad.views.sample import ViewParams, sample, uniforms
@@ -67,9 +69,10 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
         for batch in batches:
             journal.note_bad(batch)
             lr = lr_at(run.optim, run.train.batch, step, steps, order.steps_per_epoch)
+            begin_step(run.train, device)
             with computing(run, batch.pool.device, step):
                 method.before_step(_when(step, steps, order), partial(_coming, run, supply, order, places, step, steps))
-            output = train_step(run, method, optimizer, batch, step, lr, finite)
+            output = train_step(run, method, optimizer, batch, render_views(run, batch, step), step, lr, finite)
             method.after_step(_when(step, steps, order))
             step += 1
             if journal.looks_at(step):
@@ -94,15 +97,15 @@ def pretrain(run: Run, method: Method, supply: Supply, directory: RunDirectory, 
     return Outcome(state, step, steps, journal.seconds, journal.monitor.verdict)
 
 
-def train_step(run: Run, method: Method, optimizer: Optimizer, batch: Batch, step: int, lr: float, finite: Finite) -> Output:
-    """Make step number ``step`` (from 0): views, forward, backward, average over the processes, check, update.
+def train_step(run: Run, method: Method, optimizer: Optimizer, batch: Batch, parts: Iterable[Views], step: int, lr: float, finite: Finite) -> Output:
+    """Make step number ``step`` (from 0): of the views of every part forward, backward; average over the processes, check, update.
 
-    Returns the last part's output, with the loss of the whole batch.
+    ``parts`` are those of ``render_views``, rendered when their turn comes. Returns the last part's output, with the loss of the whole batch.
     """
     optimizer.zero_grad()
     loss = torch.zeros((), device=batch.pool.device)
     precisely = computing(run, batch.pool.device, step)
-    for views, given in zip(render_views(run, batch, step), taken(run, method, batch), strict=True):
+    for views, given in zip(parts, taken(run, method, batch), strict=True):
         with precisely:
             output: Output = method(*views, **given)
         part = output.loss / run.train.accumulate
@@ -124,21 +127,21 @@ def computing(run: Run, device: torch.device, step: int) -> torch.autocast:
 
 def prepare_backbones(run: Run, method: Method) -> None:
     """Let every backbone, slow copies too, compute its blocks twice or be compiled, where the run says so: most of the arithmetic is theirs."""
-    for module in method.modules():
-        if isinstance(module, Backbone):
-            keep_blocks(module)
-            if run.train.recompute:
-                recompute_blocks(module, run.net.backbone)
-            if run.train.compile:
-                module.compile()
+    backbones = [module for module in method.modules() if isinstance(module, Backbone)]
+    for backbone in backbones:
+        keep_blocks(backbone)
+        if run.train.recompute:
+            recompute_blocks(backbone, run.net.backbone)
+    compile_backbones(backbones, run.train.compile)
 
 
 def taken(run: Run, method: Method, batch: Batch) -> Iterator[dict[str, Tensor]]:
     """Return what the method takes beside the views, part by part: labels, or numbers of the images, (n,) int64 each."""
     known = {"labels": batch.labels, "images": batch.numbers}
-    given = {name: x.to(batch.pool.device) for name in method.takes if (x := known[name]) is not None}
+    there = {name: x for name in method.takes if (x := known[name]) is not None}
+    given = dict(zip(there, send(list(there.values()), batch.pool.device), strict=True))
     for part in torch.arange(len(batch.rows)).chunk(run.train.accumulate):
-        yield {name: x[part] for name, x in given.items()}
+        yield {name: x[int(part[0]) : int(part[-1]) + 1] for name, x in given.items()}
 
 
 def local_places(run: Run) -> Tensor:

@@ -39,6 +39,12 @@ def test_operations_are_those_of_the_layers() -> None:
     assert 1.5 * forward < backward <= 2 * forward
 
 
+def test_what_is_compiled_is_counted_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda function, **_: lambda x: function(x).detach().requires_grad_())  # nothing within is seen
+    monkeypatch.setattr(torch.compiler, "reset", lambda: None)
+    assert trial("simsiam", compile="default").operations() == trial("simsiam").operations()
+
+
 def test_parts_of_a_batch_are_one_step() -> None:
     whole, parts = trial("simsiam", batch=8).operations(), trial("simsiam", batch=8, accumulate=2).operations()
     assert parts == whole

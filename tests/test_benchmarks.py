@@ -1,15 +1,18 @@
 """The benchmark harness at toy size, without peers, and the page it writes."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import child, jpeg, operations, page, peers, views
+from benchmarks import child, gpu, jpeg, operations, page, peers, record, views
 from benchmarks.loops.settings import SETTINGS, backbone, images
 from benchmarks.measure import Case, Row, alternate, compare, spread
+from benchmarks.training import BASE
 from stopgrad.recipes import RECIPES
 
 CPU = torch.device("cpu")
@@ -73,7 +76,7 @@ def test_a_part_is_replaced_and_the_others_stay(tmp_path: Path) -> None:
 
 def test_the_pages_in_the_repository_have_all_their_parts() -> None:
     written = (Path(command.__file__).parent / command.FILES["cpu"]).read_text()
-    assert tuple(page.read(written)) == page.PARTS
+    assert tuple(page.read(written)) == tuple(command.parts(CPU, True, 2))
     assert "not installed" not in written
 
 
@@ -148,3 +151,44 @@ def test_training_and_startup_at_toy_size(alone: None, tmp_path: Path) -> None:
     assert "| stopgrad, bf16 | " in parts["training"]
     assert "| backward | " in parts["training"]
     assert "| stopgrad pretrain bundled --recipe demo | " in parts["startup"]
+
+
+@pytest.mark.whole
+def test_how_much_of_a_gpu_is_used_at_toy_size() -> None:
+    """All but the GPU: every case makes its steps, from the device, from a pack, and without an input path."""
+    lines = gpu.part(CPU, quick=True, batch=2)
+    for case in (gpu.BARE, gpu.RESIDENT, gpu.PACKED, BASE, "an epoch", "arithmetic used"):
+        assert any(line.startswith(f"| {case} |") for line in lines), case
+
+
+@pytest.mark.parametrize(("spans", "length"), [([], 0), ([(1, 3), (2, 5), (8, 9)], 5), ([(8, 9), (0, 10)], 10), ([(0, 1), (1, 2)], 2)])
+def test_what_overlaps_is_busy_once(spans: list[tuple[float, float]], length: float) -> None:
+    assert gpu.covered(spans) == length
+
+
+@pytest.mark.whole
+def test_a_record_is_trained_judged_and_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    for part, count in (("data_batch_1", 40), ("test_batch", 20)):
+        rows = random.integers(0, 256, (count, 3073), dtype=np.uint8)
+        rows[:, 0] = np.arange(count) % 10
+        rows.tofile(tmp_path / f"{part}.bin")
+    monkeypatch.setitem(record.LINEAR, "simsiam", dataclasses.replace(record.LINEAR["simsiam"], epochs=1))
+    small = (
+        "train.epochs=1",
+        "train.batch=20",
+        "net.width=4",
+        "views.size=8",
+        "method.projector=16,16",
+        "method.predictor_hidden=4",
+        "train.threads=1",
+    )
+    page = tmp_path / "record.md"
+    command = [str(tmp_path), "--out", str(tmp_path / "run"), "--page", str(page), "--device", "cpu", *(w for s in small for w in ("--set", s))]
+    record.main(command)
+    record.main(command)  # it is finished: judged again, and noted again
+    text = page.read_text()
+    assert text.startswith(record.HEAD)
+    assert text.count("| linear, top-1 | ") == text.count("| knn, top-1 | ") == 2
+    assert "Changed: method.predictor_hidden=4, method.projector=[16, 16], net.width=4, train.batch=20, train.epochs=1" in text
+    assert f"torch {torch.__version__.partition('+')[0]}" in text

@@ -13,7 +13,7 @@ from stopgrad.errors import UserError
     [
         ("optim.lr", "1e-3", 1e-3),
         ("train.epochs", "7", 7),
-        ("train.compile", "true", True),
+        ("train.compile", "reduce-overhead", "reduce-overhead"),
         ("data.short_side", "64", 64),
         ("method.projector", "64,32", (64, 32)),
         ("method.projector_bn", "false,true", (False, True)),
@@ -42,7 +42,8 @@ def test_a_field_of_all_views_is_set_at_once(toy: Run) -> None:
         ("optm.lr", "1", "did you mean 'optim'"),
         ("optim.lr", "fast", "optim.lr: 'fast' is not a number"),
         ("train.epochs", "1.5", "not a whole number"),
-        ("train.compile", "yes", "true or false"),
+        ("train.recompute", "yes", "true or false"),
+        ("train.compile", "true", "'true' is none of no, default, reduce-overhead, max-autotune"),
         ("method.similarity", "cosin", "did you mean 'cosine'"),
         ("method.projector_bn", "true", "2 values"),
         ("optim", "1", "optim has kind, lr"),
@@ -65,7 +66,7 @@ def test_wrong_overrides_name_the_field(toy: Run, path: str, text: str, said: st
         (lambda r: r["train"].update(epochs=True), "train.epochs: True is not a whole number"),
         (lambda r: r["method"].update(name="simsiamm"), "no method 'simsiamm'; did you mean 'simsiam'"),
         (lambda r: r.update(schema=99), "written in form 99"),
-        (lambda r: r.update(schema=1), "reads forms 2 to 4; train it again with this version, or use the version that wrote it"),
+        (lambda r: r.update(schema=1), "reads forms 2 to 5; train it again with this version, or use the version that wrote it"),
         (lambda r: r.update(schema=2, train=7), "train: an object with named fields"),
         (lambda r: r.update(views={}), "views: any number of values"),
     ],
@@ -85,6 +86,14 @@ def test_what_older_forms_did_not_say_is_as_it_was_then(toy: Run, form: int, unk
         record["train"].pop(name)
     assert from_json(record) == kept
     assert not record["train"].keys() & set(unknown)
+
+
+@pytest.mark.parametrize(("said", "mode"), [(False, "no"), (True, "default")])
+def test_an_older_form_says_whether_and_not_how_to_compile(toy: Run, said: bool, mode: str) -> None:
+    record = to_json(toy) | {"schema": 4}
+    record["train"] |= {"compile": said}
+    assert from_json(record) == set_value(toy, "train.compile", mode)
+    assert record["train"]["compile"] is said
 
 
 @pytest.mark.parametrize(

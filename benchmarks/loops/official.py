@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision import transforms
 
-from benchmarks.loops.gate import asked
+from benchmarks.loops.gate import asked, loader_of
 from benchmarks.loops.settings import SETTINGS, Setting, backbone, images
 
 
@@ -59,10 +59,10 @@ def main() -> None:
     model = _Model(found.setting, setting).to(device).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.03 * found.batch / 256, momentum=0.9, weight_decay=5e-4)
     data = _TwoViews(images(setting), setting)
-    loader = torch.utils.data.DataLoader(data, batch_size=found.batch, shuffle=True, drop_last=True, num_workers=0)
+    loader = loader_of(data, found)
     while True:
         for x1, x2 in loader:
-            loss = model(x1.to(device), x2.to(device))
+            loss = model(x1.to(device, non_blocking=True), x2.to(device, non_blocking=True))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -4,7 +4,8 @@ import torch
 
 from benchmarks.images import small_images
 from benchmarks.loops.gate import asked
-from benchmarks.training import Ours
+from benchmarks.training import ours
+from stopgrad.config.run import Compile
 from stopgrad.heap import keep_heap
 from stopgrad.images.bundled import open_bundled
 from stopgrad.images.planes import Planes
@@ -22,10 +23,12 @@ def main() -> None:
     found, gate = asked(__doc__)
     keep_heap()  # as stopgrad pretrain does
     device = torch.device(found.device)
-    ours = Ours(pixels(found.setting), found.batch, found.precision, device, compiled=device.type == "cuda", setting=found.setting)
+    mode: Compile = "reduce-overhead" if device.type == "cuda" else "no"
+    trial = ours(found.setting, pixels(found.setting), found.batch, found.precision, device, mode)
     while True:
-        ours.step()
-        gate.passed()
+        trial.steps(found.every)
+        for _ in range(found.every):
+            gate.passed()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import transforms
 
-from benchmarks.loops.gate import asked
+from benchmarks.loops.gate import asked, loader_of
 from benchmarks.loops.settings import SETTINGS, Setting, backbone, images
 from benchmarks.loops.trainer import fit
 
@@ -86,7 +86,7 @@ def main() -> None:
     found, gate = asked(__doc__)
     setting = SETTINGS[found.setting]
     data = _Crops(images(setting), setting)
-    loader = torch.utils.data.DataLoader(data, batch_size=found.batch, shuffle=True, drop_last=True, num_workers=0)
+    loader = loader_of(data, found)
     module = _SimSiam(found.setting, setting, found.batch).to(memory_format=torch.channels_last)
     fit(module, loader, found, gate)
 

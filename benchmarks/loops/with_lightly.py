@@ -15,7 +15,7 @@ from lightly.transforms import SimSiamTransform  # type: ignore[import-not-found
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.loops.gate import asked
+from benchmarks.loops.gate import asked, loader_of
 from benchmarks.loops.settings import SETTINGS, Setting, backbone, images
 from benchmarks.loops.trainer import fit
 
@@ -81,7 +81,7 @@ def main() -> None:
     found, gate = asked(__doc__)
     setting = SETTINGS[found.setting]
     data = LightlyDataset.from_torch_dataset(_Images(images(setting)), transform=transform(setting))
-    loader = torch.utils.data.DataLoader(data, batch_size=found.batch, shuffle=True, drop_last=True, num_workers=0)
+    loader = loader_of(data, found)
     fit(_SimSiam(found.setting, setting, found.batch), loader, found, gate)
 
 

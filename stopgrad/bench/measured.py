@@ -26,6 +26,7 @@ from stopgrad.images.source import Source
 from stopgrad.images.survey import survey
 from stopgrad.progress import duration, table
 from stopgrad.settle import computing_with, settle_threads
+from stopgrad.views.on_gpu import has_triton
 
 SAMPLE = 64
 """Images that stand for all."""
@@ -88,7 +89,8 @@ def _ceilings(device: torch.device) -> _Ceilings:
 
 def _machine(device: torch.device) -> str:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    return f"machine    {name}, {os.cpu_count()} cores, {torch.get_num_threads()} used; torch {torch.__version__}"
+    views = "" if device.type == "cpu" else f"; views by {'Triton' if has_triton() else 'torch, since Triton or a C compiler is missing'}"
+    return f"machine    {name}, {os.cpu_count()} cores, {torch.get_num_threads()} used; torch {torch.__version__}{views}"
 
 
 def _processor() -> str:

@@ -2,8 +2,9 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import repeat
 from typing import TypeVar
 
 import torch
@@ -17,6 +18,7 @@ from stopgrad.images.pool import Pool
 from stopgrad.loader import Batch
 from stopgrad.methods import Task, When, initial_backbone, initialise
 from stopgrad.methods.base import Views
+from stopgrad.nets.compiled import begin_step, refuse_graphs
 from stopgrad.nets.norm import set_bn
 from stopgrad.optim import Optimizer
 from stopgrad.settle import settle_precision
@@ -24,6 +26,8 @@ from stopgrad.train import computing, prepare_backbones, render_views, taken, tr
 
 STAGES = ("render", "before", "forward", "backward", "check", "optimiser", "after")
 """In the order of a step. before: what a method prepares (EM's targets); after: its slow copies."""
+UNWAITED = 10
+"""Steps on a GPU that are timed in one go: waited for one by one, they would show the gaps that a run has not."""
 
 T = TypeVar("T")
 
@@ -45,12 +49,15 @@ class Trial:
     def __init__(self, run: Run, pool: Pool, images: int, device: torch.device) -> None:
         """``images``: how many a pass has, which some methods keep something of each of."""
         keep_heap()
+        refuse_graphs(run.train, device)
         backbone = initial_backbone(run)
         self.run = replace(run, train=replace(run.train, precision=settle_precision(run, backbone, device)))
         self.backbone = backbone
         self.device = device
+        self.images = images
         numbers = torch.arange(run.train.batch)
         self.batch = Batch(pool.to(device), numbers % len(pool), numbers, numbers % 2)
+        self.batches: Iterator[Batch] = repeat(self.batch)  # of ``steps``; others may be put in their place
         task = Task(max(images, run.train.batch), run.train.batch, 2)
         self.method = initialise(self.run, task, backbone)
         set_bn(self.method, self.run.train, device)
@@ -60,25 +67,35 @@ class Trial:
         self.finite = Finite(self.run, late=device.type == "cuda")
         self.at = 0
 
-    def step(self) -> float:
-        """Make a whole step, as the training loop does, at a rate of 0, and return its seconds."""
+    def make(self, number: int, rendered: Sequence[Views] | None = None) -> None:
+        """Make whole steps, one behind the other as the training loop does, at a rate of 0.
 
-        def work() -> None:
+        ``rendered``: the views of every part, once and for all, in place of those that each step would fetch and render.
+        """
+        for _ in range(number):
+            batch = self.batch if rendered is not None else next(self.batches)
             self._prepare()
-            train_step(self.run, self.method, self.optimizer, self.batch, self.at, 0.0, self.finite)
+            parts: Iterable[Views] = render_views(self.run, batch, self.at) if rendered is None else rendered
+            train_step(self.run, self.method, self.optimizer, batch, parts, self.at, 0.0, self.finite)
             self.method.after_step(self._when())
+            self.at += 1
 
-        taken_seconds = seconds(work, self.device)
-        self.at += 1
-        return taken_seconds
+    def steps(self, number: int, rendered: Sequence[Views] | None = None) -> float:
+        """Return the seconds of ``make``, waited for at its end only."""
+        return seconds(lambda: self.make(number, rendered), self.device)
+
+    def rendered(self) -> list[Views]:
+        """Return the views of every part of a step."""
+        return list(render_views(self.run, self.batch, self.at))
 
     def rate(self, times: int = 3, patience: float = 20.0) -> float:
-        """Return images a second: of the median of ``times`` steps, fewer once ``patience`` seconds are over, after one that is not counted."""
-        self.step()
+        """Return images a second: of the median of ``times`` tries, fewer once ``patience`` seconds are over, after one that is not counted."""
+        number = UNWAITED if self.device.type == "cuda" else 1
+        self.steps(number)
         measured: list[float] = []
         while len(measured) < times and (not measured or sum(measured) < patience):
-            measured.append(self.step())
-        return self.run.train.batch / statistics.median(measured)
+            measured.append(self.steps(number))
+        return number * self.run.train.batch / statistics.median(measured)
 
     def stages(self) -> dict[str, float]:
         """Make a step by its parts and return the seconds of each of ``STAGES``."""
@@ -102,6 +119,8 @@ class Trial:
 
     def operations(self) -> tuple[int, int]:
         """Return the floating-point operations of a step's forward and backward (a multiplication and an addition are two)."""
+        if self.run.train.compile != "no":  # what is compiled cannot be counted
+            return Trial(replace(self.run, train=replace(self.run.train, compile="no")), self.batch.pool, self.images, self.device).operations()
         counted = [0, 0]
         self.optimizer.zero_grad()
         self._prepare()
@@ -124,6 +143,7 @@ class Trial:
         return loss / self.run.train.accumulate
 
     def _prepare(self) -> None:
+        begin_step(self.run.train, self.device)
         with computing(self.run, self.device, self.at):
             self.method.before_step(self._when(), self._coming)
 

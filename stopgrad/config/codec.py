@@ -12,7 +12,7 @@ from stopgrad.errors import UserError
 
 T = TypeVar("T")
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of the written form; raised when a field changes its meaning."""
 
 
@@ -25,7 +25,7 @@ def from_json(record: dict[str, Any]) -> Run:
     """Return the run that ``to_json`` wrote. Raises UserError for unknown, missing or wrong fields, naming them."""
     record = dict(record)
     schema = record.pop("schema", None)
-    if schema in (2, 3):
+    if schema in (2, 3, 4):
         record, schema = _from_older(record), SCHEMA
     if schema != SCHEMA:
         remedy = "train it again with this version, or use the version that wrote it"
@@ -35,12 +35,15 @@ def from_json(record: dict[str, Any]) -> Run:
 
 
 def _from_older(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record of form 2 or 3 in form 4. Form 3 added ``train.threads``: until then a run took what torch gave it, as 0 still does.
+    """Return a record of form 2, 3 or 4 in form 5. Form 3 added ``train.threads``: until then a run took what torch gave it, as 0 still does.
 
-    Form 4 added ``train.recompute``.
+    Form 4 added ``train.recompute``; form 5 made a mode of ``train.compile``, which was true or false.
     """
     train = record.get("train")
-    return record | {"train": {"threads": 0, "recompute": False} | train} if isinstance(train, dict) else record
+    if not isinstance(train, dict):
+        return record
+    compiled = {"compile": "default" if train["compile"] else "no"} if isinstance(train.get("compile"), bool) else {}
+    return record | {"train": {"threads": 0, "recompute": False} | train | compiled}
 
 
 def net_from_json(record: dict[str, Any]) -> Net:

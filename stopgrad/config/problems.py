@@ -80,7 +80,7 @@ def _contradictions(run: Run) -> list[str]:
         (not optim.nesterov or optim.kind == "sgd", "optim.nesterov: for SGD, LARS has none"),
         (optim.warmup_epochs <= train.epochs, f"optim.warmup_epochs: {optim.warmup_epochs:g} are more than train.epochs ({train.epochs})"),
         (train.batch % train.accumulate == 0, f"train.accumulate: {train.accumulate} does not divide train.batch ({train.batch})"),
-        (not (train.recompute and train.compile), "train.recompute: does not go with train.compile; choose one of them"),
+        (not train.recompute or train.compile == "no", "train.recompute: does not go with train.compile; choose one of them"),
         (part >= 2, f"train.accumulate: BN needs at least 2 images a part, not {part}"),
         (part % groups == 0, f"train.bn_splits: {groups} does not divide the {part} images of a part"),
         (part // groups >= 2 or part < 2, f"train.bn_splits: BN needs at least 2 images a part, not {part // groups}"),

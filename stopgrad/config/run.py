@@ -116,6 +116,7 @@ class Optim:
 
 
 Precision = Literal["auto", "fp32", "bf16"]
+Compile = Literal["no", "default", "reduce-overhead", "max-autotune"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +133,8 @@ class Train:
     """auto: bf16 autocast where the device does it natively and gains from it, and says so."""
     threads: int = 0
     """CPU: threads of the arithmetic in each process, which decide how sums round; 0: one or one a core, whichever is faster when the run begins."""
-    compile: bool = False
-    """torch.compile the backbone."""
+    compile: Compile = "no"
+    """torch.compile the backbone for training, in one of its modes; reduce-overhead and max-autotune record CUDA graphs."""
     recompute: bool = False
     """Compute the backbone's blocks again on the way back instead of keeping what they made: less memory, a third more arithmetic, the same bits."""
     deterministic: bool = False

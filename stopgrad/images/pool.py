@@ -16,9 +16,7 @@ from stopgrad.images.planes import Planes, deepen, to_channels
 from stopgrad.images.source import Mapped, Source
 from stopgrad.images.survey import Survey, survey
 from stopgrad.images.threads import in_threads
-
-PINNED = 2**26
-"""Bytes up to which a pool, one of a batch, passes to a GPU through pinned memory, which is not given back."""
+from stopgrad.sending import send_ahead
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,20 +74,23 @@ class Pool:
         return None if len(self.buffer) % size or (self.offsets % size).any() else (height, width)  # between them may lie one left out
 
     def to(self, device: torch.device | str) -> "Pool":
-        """Return the pool with its pixels on ``device``; what goes to a GPU batch by batch does not wait for what that does."""
-        if torch.device(device).type == "cuda" and self.buffer.nbytes <= PINNED and not self.buffer.is_cuda:
-            return replace(self, buffer=self.buffer.pin_memory().to(device, non_blocking=True))
+        """Return the pool with its pixels on ``device``."""
         return replace(self, buffer=self.buffer.to(device))
 
-    def take(self, rows: Tensor) -> "Pool":
-        """Return a pool of copies of the images ``rows`` (N, int64, on the CPU), in that order."""
-        if self.equal is not None:
-            heights, widths = self.heights[rows], self.widths[rows]
-            offsets = torch.arange(len(rows)) * (self.channels * self.equal[0] * self.equal[1])
-            return Pool(self.planes(rows.to(self.device)).reshape(-1), offsets, heights, widths, self.channels)
-        images = [self.image(row).reshape(-1) for row in rows.tolist()]
-        offsets = torch.tensor([0, *(len(image) for image in images[:-1])]).cumsum(0)
-        return Pool(torch.cat(images), offsets, self.heights[rows], self.widths[rows], self.channels)
+    def send(self, device: torch.device) -> "Pool":
+        """Return the pool, one of a batch, with its pixels on ``device``; to a GPU they are copied while it computes, and it is not waited for."""
+        return replace(self, buffer=send_ahead(self.buffer, device))
+
+    def take(self, rows: Tensor, pinned: bool = False) -> "Pool":
+        """Return a pool of copies of the images ``rows`` (N, int64, on the CPU), in that order; in RAM ``pinned`` for a GPU to fetch, where asked."""
+        heights, widths = self.heights[rows], self.widths[rows]
+        sizes = self.channels * heights * widths
+        buffer = torch.empty(int(sizes.sum()), dtype=self.dtype, device=self.device, pin_memory=pinned)
+        if self.equal is not None and len(rows):
+            torch.index_select(_bits(self.buffer).view(-1, int(sizes[0])), 0, self._slot(rows), out=_bits(buffer).view(len(rows), -1))
+        elif len(rows):
+            torch.cat([self.image(row).reshape(-1) for row in rows.tolist()], out=buffer)
+        return Pool(buffer, sizes.cumsum(0) - sizes, heights, widths, self.channels)
 
     def image(self, row: int) -> Tensor:
         """Return one image, (C, H, W), a view of the buffer."""
@@ -99,10 +100,13 @@ class Pool:
     def planes(self, rows: Tensor) -> Tensor:
         """Return images ``rows`` (N, int64, on the pool's device) of a pool of equal ones: (N, C, H, W) of the stored type, a copy."""
         assert self.equal is not None, "the images differ in size"
-        slots = rows if self._slots is None else self._slots[rows]
-        if self.dtype == torch.uint16:  # few operations know uint16; the bits are the same
-            return self.buffer.view(torch.int16).view(-1, self.channels, *self.equal).index_select(0, slots).view(torch.uint16)
-        return self.buffer.view(-1, self.channels, *self.equal).index_select(0, slots)  # nine times as fast as indexing
+        chosen = _bits(self.buffer).view(-1, self.channels, *self.equal).index_select(0, self._slot(rows))  # nine times as fast as indexing
+        return chosen.view(self.dtype)
+
+    def _slot(self, rows: Tensor) -> Tensor:
+        """Return the places of images ``rows`` of a pool of equal ones, on the pool's device."""
+        there = rows.to(self.device)
+        return there if self._slots is None else self._slots[there]
 
     @cached_property
     def _slots(self) -> Tensor | None:
@@ -194,6 +198,11 @@ def _decoded(source: Source, data: Data, rows: NDArray[np.int64], wanted: Survey
 def _layout(sizes: NDArray[np.int64], shapes: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
     """Return offsets, heights and widths of images that lie one behind the other."""
     return torch.from_numpy(np.cumsum(sizes) - sizes), *_sides(shapes)
+
+
+def _bits(values: Tensor) -> Tensor:
+    """Return uint16 as int16, the same bits: few operations know uint16."""
+    return values.view(torch.int16) if values.dtype == torch.uint16 else values
 
 
 def _sides(shapes: NDArray[np.int64]) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from stopgrad.methods.losses import hits, similarities
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.heads import mlp
 from stopgrad.nets.slow import Queue, follow, slow_copy
+from stopgrad.sending import send
 
 
 class MoCo(Method):
@@ -60,9 +61,9 @@ class MoCo(Method):
         if not self.cfg.shuffle:
             return F.normalize(self.f_k(x).float(), dim=1)
         order = torch.randperm(len(x) * distributed.size())  # the same in every process: the loop seeds every step
-        shuffled = distributed.mine(distributed.gather(x)[order.to(x.device)])
+        shuffled = distributed.mine(distributed.gather(x)[send([order], x.device)[0]])
         k = distributed.gather(self.f_k(shuffled))
-        return F.normalize(distributed.mine(k[order.argsort().to(x.device)]).float(), dim=1)
+        return F.normalize(distributed.mine(k[send([order.argsort()], x.device)[0]]).float(), dim=1)
 
     def after_step(self, when: When) -> None:
         """θ_k ← m·θ_k + (1 − m)·θ_q (Eq. 2)."""

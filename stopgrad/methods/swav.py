@@ -74,7 +74,7 @@ class SwAV(Method):
         if self.queues:
             queue = self.queues[i]
             assert isinstance(queue, Queue)
-            if int(queue.seen) >= self.cfg.queue:
+            if queue.full:
                 rows = torch.cat([everyone, queue.rows.clone()])
             if self.filling:
                 queue.push(everyone.detach())

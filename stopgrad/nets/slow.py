@@ -38,6 +38,13 @@ class Queue(nn.Module):
         self.register_buffer("rows", F.normalize(torch.randn(length, d), dim=1))
         self.register_buffer("next", torch.zeros(1, dtype=torch.int64))
         self.register_buffer("seen", torch.zeros(1, dtype=torch.int64))
+        self._full = False
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing is left of the random vectors. Asked of a GPU, which is waited for, until it is so."""
+        self._full = self._full or int(self.seen) >= len(self.rows)
+        return self._full
 
     @torch.no_grad()
     def push(self, keys: Tensor) -> None:

@@ -42,7 +42,7 @@ def render_fused(pool: "Pool", rows: Tensor, params: ViewParams, mean: Sequence[
         "asked": torch.stack((params.flip, params.jitter, params.grey, params.sigma > 0, params.solarise), 1).numpy(),
         "order": params.order.contiguous().numpy(),
         "factors": params.factors.contiguous().numpy(),
-        "gauss": _half_kernels(params.sigma.numpy(), blur_radius(size)),
+        "gauss": half_kernels(params.sigma.numpy(), blur_radius(size)),
         "views": np.empty((len(rows), size, size, channels), np.float32),
     }
     a_channel = {
@@ -68,7 +68,7 @@ def render_fused(pool: "Pool", rows: Tensor, params: ViewParams, mean: Sequence[
     return torch.from_numpy(a_view["views"]).permute(0, 3, 1, 2)
 
 
-def _half_kernels(sigma: NDArray[np.float32], radius: int, quad: int = 4) -> NDArray[np.float32]:
+def half_kernels(sigma: NDArray[np.float32], radius: int, quad: int = 4) -> NDArray[np.float32]:
     """Return (N, reach + 1), half of each Gaussian from its middle, 0 beyond the radius; the reach is the radius in whole quads."""
     taps = np.arange(-(-radius // quad) * quad + 1)
     half = np.exp(-0.5 * (taps / np.maximum(sigma, 1e-3)[:, None]) ** 2) * (taps <= radius)

@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 def render(pool: "Pool", rows: Tensor, params: ViewParams, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Return (N, C, S, S) float32 on the pool's device: image ``rows[i]`` of the pool (N, int64) seen through row i of ``params``.
 
-    ``rows`` and ``params`` are on the CPU. ``mean`` and ``std``, of length 1 or C, are of values in 0..1.
+    ``rows`` and ``params`` are on the CPU. ``mean`` and ``std``, of length 1 or C, are of values in 0..1. On a CPU views are made by kernels.c,
+    on a GPU by Triton's kernels; where there is no Triton, or no C compiler for it to use, by torch, in some sixty launches.
     """
-    if pool.device.type != "cpu":
-        return render_selected(pool, rows, params, mean, std)
-    from stopgrad.views.fused import render_fused  # loads the compiled kernels, which are not for a GPU
+    if pool.device.type == "cpu":
+        from stopgrad.views.fused import render_fused  # each form loads its own kernels
 
-    return render_fused(pool, rows, params, mean, std)
+        return render_fused(pool, rows, params, mean, std)
+    from stopgrad.views.on_gpu import has_triton, render_on_gpu
+
+    return (render_on_gpu if has_triton() else render_selected)(pool, rows, params, mean, std)
 
 
 def render_selected(pool: "Pool", rows: Tensor, params: ViewParams, mean: Sequence[float], std: Sequence[float]) -> Tensor:

@@ -1,6 +1,8 @@
 """What must hold on a CUDA device: the same views, losses and neighbours as on the CPU, and runs that repeat. ``make test-gpu``."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,15 +11,18 @@ import pytest
 import torch
 
 import stopgrad
+from stopgrad.bench.trial import Trial
 from stopgrad.config import METHODS, View
 from stopgrad.config.protocols import Knn, Lbfgs
+from stopgrad.config.run import Compile
 from stopgrad.images.pool import Pool
-from stopgrad.loader import Resident
+from stopgrad.loader import Order, Resident
 from stopgrad.methods import Task, initialise
 from stopgrad.monitor import Listeners
 from stopgrad.runs import RunDirectory, read_lines
 from stopgrad.train import pretrain
-from stopgrad.views.render import render
+from stopgrad.views.on_gpu import has_triton, render_on_gpu
+from stopgrad.views.render import render, render_selected
 from stopgrad.views.sample import sample, uniforms
 from tests.golden.runs import BATCH, IMAGES, images
 from tests.toys import TOYS, toy_run
@@ -41,6 +46,80 @@ def test_views_are_those_of_the_cpu(channels: int, depth: type[np.generic], ragg
     here = render(pool, rows, params, (0.5,), (0.25,))
     there = render(pool.to(torch.device(CUDA)), rows, params, (0.5,), (0.25,)).cpu()
     torch.testing.assert_close(there, here, rtol=1e-3, atol=2e-3)
+
+
+@contextmanager
+def never_waited_for() -> Iterator[None]:
+    """Within, what makes the CPU wait for the GPU is an error: reading a value, or a copy from memory that is not pinned."""
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.skipif(not has_triton(), reason="needs Triton and a C compiler")
+@pytest.mark.parametrize("size", [16, 32, 64, 65, 96, 224])
+@pytest.mark.parametrize("ragged", [False, True], ids=["equal", "ragged"])
+def test_tritons_views_are_torchs_and_the_cpus(size: int, ragged: bool) -> None:
+    """To 1e-5 of both; a view does not depend on what is rendered with it; and nothing waits for the GPU."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(0, 256, (3, 300 + i * ragged, 200 + 2 * i * ragged), dtype=np.uint8) for i in range(24)]
+    pool, rows = Pool.from_arrays(arrays), torch.arange(len(arrays))
+    params = sample(replace(STRONG, size=size), uniforms(0, 1, 0, len(arrays)), pool.heights, pool.widths)
+    resident = pool.to(torch.device(CUDA))
+    render_on_gpu(resident, rows, params, (0.5,), (0.25,))  # compiles
+    with never_waited_for():
+        views = render_on_gpu(resident, rows, params, (0.5,), (0.25,))
+    assert views.is_contiguous(memory_format=torch.channels_last)
+    for other in (render_selected(resident, rows, params, (0.5,), (0.25,)).cpu(), render(pool, rows, params, (0.5,), (0.25,))):
+        torch.testing.assert_close(views.cpu(), other, rtol=0, atol=2e-5)
+    some = torch.tensor([20, 3])
+    assert torch.equal(render_on_gpu(resident, rows[some], params.rows(some), (0.5,), (0.25,)), views[some.to(CUDA)])
+
+
+@pytest.mark.parametrize("mode", ["no", "reduce-overhead"])
+@pytest.mark.parametrize("name", TOYS)
+def test_a_step_never_waits_for_the_gpu(name: str, mode: Compile) -> None:
+    """From the images of a batch to the slow copies; the first steps compile, record graphs and fill queues."""
+    run, known = toy_run(name, compile=mode), images()
+    trial = Trial(run, known.pool, IMAGES, torch.device(CUDA))
+    assert known.labels is not None
+    sent = Resident(known.pool, known.keep, torch.device(CUDA), known.labels % 2)
+    trial.batches = sent.fetch(Order(0, IMAGES, BATCH).of_steps(0, 40))
+    trial.make(12)
+    with never_waited_for():
+        trial.make(6)
+    assert trial.at == 18
+
+
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead", "max-autotune"])
+@pytest.mark.parametrize("name", TOYS)
+def test_compiled_losses_are_those_without(name: str, mode: Compile, tmp_path: Path) -> None:
+    """Through an epoch and the monitor's looks: graphs overwrite nothing that is still needed, and weights change where they lie."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    plain, compiled = losses(name, tmp_path / "plain", CUDA), losses(name, tmp_path / "compiled", CUDA, compile=mode)
+    assert len(compiled) == len(plain)
+    assert compiled[:3] == pytest.approx(plain[:3], rel=2e-3, abs=2e-3)
+
+
+def test_parts_of_a_batch_do_not_share_a_graphs_memory(tmp_path: Path) -> None:
+    """Gradients of the first part lie in it while the second is computed."""
+    both = [losses("simsiam", tmp_path / mode, CUDA, accumulate=2, compile=mode)[:3] for mode in ("no", "reduce-overhead")]
+    assert both[1] == pytest.approx(both[0], rel=2e-3, abs=2e-3)
+
+
+def test_images_that_are_sent_ahead_arrive_whole(tmp_path: Path) -> None:
+    """A run on images in RAM, copied while the step before computes, sees what one on resident images sees."""
+    known, found = images(), []
+    for pool in (known.pool, known.pool.to(torch.device(CUDA))):
+        run = toy_run("simsiam", epochs=2, batch=BATCH, log_every=1)
+        directory = RunDirectory(tmp_path / str(pool.device.type))
+        fed = Resident(pool, known.keep, torch.device(CUDA), known.labels)
+        pretrain(run, initialise(run, Task(IMAGES, BATCH, 3)), fed, directory, torch.device(CUDA), Listeners())
+        found.append([r["loss"] for r in read_lines(directory.metrics)])
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
 
 
 def supply(device: str) -> Resident:
@@ -79,7 +158,7 @@ def test_a_deterministic_run_repeats_bit_for_bit(name: str, tmp_path: Path) -> N
 
 
 def test_a_compiled_run_learns_and_is_judged_as_on_the_cpu(tmp_path: Path) -> None:
-    settings = {"train.epochs": 2, "train.batch": 500, "train.compile": True}
+    settings = {"train.epochs": 2, "train.batch": 500, "train.compile": "default"}
     outcome = stopgrad.pretrain("bundled", tmp_path / "run", recipe="demo", settings=settings, device=CUDA)
     assert outcome.state == "finished"
     config = RunDirectory(tmp_path / "run").read_config()

@@ -81,14 +81,28 @@ def test_its_backbone_goes_out_and_comes_back(name: str, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["simsiam", "swav", "byol"])
-def test_compiled_it_computes_the_same(name: str, tmp_path: Path) -> None:
-    plain, compiled = (toy_run(name, epochs=1, compile=compiled, log_every=1) for compiled in (False, True))
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("name", "mode", "others"),
+    [
+        *((name, "default", {}) for name in ("simsiam", "swav", "byol", "moco", "em")),
+        ("simsiam", "default", {"accumulate": 2}),
+        ("simsiam", "max-autotune", {}),
+    ],
+)
+def test_compiled_it_computes_the_same(name: str, mode: str, others: dict[str, int], tmp_path: Path) -> None:
+    plain, compiled = (toy_run(name, epochs=1, compile=compiled, log_every=1, **others) for compiled in ("no", mode))
     train(plain, tmp_path / "plain")
     train(compiled, tmp_path / "compiled")
     losses = [[r["loss"] for r in read_lines(tmp_path / out / "metrics.jsonl")] for out in ("plain", "compiled")]
     assert losses[1][:2] == pytest.approx(losses[0][:2], rel=1e-4, abs=1e-5)
     assert (tmp_path / "compiled" / "checkpoints").exists()
+
+
+def test_graphs_are_refused_where_there_is_no_gpu(tmp_path: Path) -> None:
+    settings = {"train.compile": "reduce-overhead", "train.batch": 1000}
+    with pytest.raises(UserError, match="reduce-overhead records CUDA graphs, which cpu has none of"):
+        stopgrad.pretrain("bundled", tmp_path / "run", recipe="demo", settings=settings, device="cpu")
 
 
 def slow_similarities(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ ROOT = Path(stopgrad.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = {
-    0: ("__init__", "errors", "files", "keys", "heap", "world", "parent", "distributed", "config"),
+    0: ("__init__", "errors", "files", "keys", "heap", "world", "parent", "distributed", "sending", "config"),
     1: ("runs", "optim", "device", "finite", "progress", "stop", "images", "views", "nets"),
     2: ("loader", "methods", "checkpoint", "onward"),
     3: ("monitor", "protocols", "detection", "recipes"),
