@@ -9,8 +9,25 @@ from difflib import get_close_matches
 from typing import NoReturn
 
 from stopgrad import __version__
-from stopgrad.commands import bench, compare, demo, embed, evaluate, export, inspect, methods, pack, pretrain, recipes, report, show
-from stopgrad.errors import Lost, UserError
+from stopgrad.commands import (
+    bench,
+    compare,
+    demo,
+    distill,
+    embed,
+    evaluate,
+    export,
+    import_,
+    inspect,
+    methods,
+    pack,
+    pretrain,
+    recipes,
+    report,
+    show,
+    table,
+)
+from stopgrad.errors import Interrupted, Lost, UserError
 from stopgrad.world import world
 
 OVERVIEW = """\
@@ -22,7 +39,9 @@ Pretrain image backbones without labels by the Siamese methods, judge them, and 
   stopgrad bench --data PHOTOS       where a step's time goes on this machine
   stopgrad pretrain PHOTOS --out RUN train on a folder; the same command again resumes
   stopgrad evaluate RUN              kNN and linear accuracy beside raw pixels and random initialisation
+  stopgrad evaluate FILE --data D    the same for another project's checkpoint, or a torchvision or timm name
   stopgrad report RUN                one HTML page
+  stopgrad table RUN RUN             results as Markdown, CSV or LaTeX
   stopgrad embed RUN PHOTOS          an embedding an image, as Parquet
   stopgrad export RUN --to timm      a backbone that plain torchvision or timm code loads
 """
@@ -53,7 +72,7 @@ class _Verb(_Parser):
         return found, rest
 
 
-COMMANDS = (demo, inspect, pack, bench, pretrain, evaluate, compare, report, embed, export, recipes, methods, show)
+COMMANDS = (demo, inspect, pack, bench, pretrain, evaluate, distill, compare, report, table, embed, export, import_, recipes, methods, show)
 """In the order of the help."""
 
 
@@ -64,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Verb)
     form = argparse.RawDescriptionHelpFormatter
     for command in COMMANDS:
-        name, said, example = command.__name__.rpartition(".")[2], command.SUMMARY, f"example:\n  {command.EXAMPLE}"
+        name, said, example = command.__name__.rpartition(".")[2].rstrip("_"), command.SUMMARY, f"example:\n  {command.EXAMPLE}"
         p = verbs.add_parser(name, help=said, description=said, epilog=example, formatter_class=form, allow_abbrev=False)
         command.add(p)
         p.set_defaults(command=name, run=command.run)
@@ -90,6 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if here.size > 1:
             os._exit(status)  # at once: an orderly end would wait for the other processes, which wait for this one
         return status
+    except Interrupted as interrupted:
+        print(f"stopgrad: {interrupted}", file=sys.stderr, flush=True)
+        return 75
     except BrokenPipeError:  # who read the output has left, as head does: nothing more is said, and nothing when Python closes it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stopgrad.config import Data, Run
+from stopgrad.config import Data, Net, Run
 from stopgrad.config.protocols import Knn
+from stopgrad.config.tuning import Finetune
 from stopgrad.errors import UserError
 from stopgrad.images.bad import Bad, listed
 from stopgrad.images.opened import refuse_unjudgeable
@@ -25,12 +27,33 @@ from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.files import digest
 from stopgrad.protocols.cache import FeatureCache
 from stopgrad.protocols.features import Labelled, Preparation
+from stopgrad.protocols.finetune import Keep
 from stopgrad.protocols.judge import Settings, Subject, judge
 
 Kind = Literal["pixels", "random", "backbone"]
 
 PROBE_BANK, PROBE_QUERIES = 5000, 1000
 """Images that the monitor's kNN compares, at most: enough to see it rise, cheap enough to look often."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where judging keeps what it would have to compute again."""
+
+    path: Path
+    """The run, or the folder of the evaluations of what is no run."""
+    net: Net | None
+    """How to build the backbone; None for a module of the user's own."""
+
+    @property
+    def features(self) -> Path:
+        """Frozen features; may be removed at any time."""
+        return self.path / "features"
+
+    @property
+    def tuning(self) -> Path:
+        """Checkpoints of fine-tuning; gone when its line is written."""
+        return self.path / "tuning"
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,15 +129,16 @@ def evaluations(
     step: int,
     device: torch.device,
     tell: Callable[[str], None],
-    kept: FeatureCache | None = None,
+    folder: Folder | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a line of evaluations.jsonl for every kind of features and every protocol; features are computed once a kind, or taken from ``kept``.
+    """Yield a line of evaluations.jsonl for every kind of features and every protocol; features are computed once a kind, or read from ``folder``.
 
-    ``data`` says how images are read: channels, size, mean and std above all.
+    ``data`` says how images are read: channels, size, mean and std above all. Raw pixels cannot be fine-tuned, and are left out there.
     """
     images = parts(splits, data, device, tell)
     same = images_digest(splits)
     settings = [_fitting(s, len(images.train)) for s in settings]
+    kept = None if folder is None else FeatureCache(folder.features, tell=tell)
     for kind, featuriser in kinds.items():
         weights = digest(featuriser) if isinstance(featuriser, Backbone) else None
         subject = Subject(
@@ -129,7 +153,29 @@ def evaluations(
         )
         for one in settings:
             about = {"features": kind, "weights_sha256": weights, "step": step if kind == "backbone" else 0, "images_sha256": same}
+            if isinstance(one, Finetune):
+                if weights is not None:
+                    yield about | _tuned(one, subject, kind, weights + same, splits, folder, tell)
+                continue
             yield about | judge(one, subject, tell).record() | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+
+
+def _tuned(
+    settings: Finetune, subject: Subject, kind: str, known_by: str, splits: Splits, folder: Folder | None, tell: Callable[[str], None]
+) -> dict[str, Any]:
+    """Return the line of one fine-tuning, which goes on where a kill has left it; the network is kept in ``folder``."""
+    if folder is not None:
+        key = hashlib.sha256((repr(settings) + kind + known_by).encode()).hexdigest()[:16]
+        name = f"{settings.protocol}-{settings.name}-{kind}-{key[:8]}"
+        keep = Keep(
+            classifier=folder.path / f"{name}.safetensors",
+            subset=folder.path / f"{name}-labels.txt",
+            net=folder.net,
+            classes=tuple(splits.train.classes or ()),
+            extra={"settings": settings.name},
+        )
+        subject = replace(subject, work=folder.tuning / key, keep=keep)
+    return judge(settings, subject, tell).record() | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def _fitting(settings: Settings, images: int) -> Settings:

@@ -32,9 +32,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
-    """Append one record to a .jsonl file, in one write. Raises UserError when the disk does not take it."""
+    """Append one record to a .jsonl file, in one write; a torn last line goes first. Raises UserError when the disk does not take it."""
     try:
-        with open(path, "ab") as file:
+        with open(path, "a+b") as file:
+            if (end := file.tell()) and os.pread(file.fileno(), 1, end - 1) != b"\n":
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
             file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); make room and run the same command again, it resumes") from None

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from stopgrad.images.opened import judged_images, open_images, refuse_unjudgeabl
 from stopgrad.images.source import Splits
 from stopgrad.images.sources import LabelRule
 from stopgrad.inside import with_head
-from stopgrad.judging import Kind, evaluations
+from stopgrad.judging import Folder, Kind, evaluations
 from stopgrad.methods import initial_backbone
 from stopgrad.nets.backbones import Backbone, wrap
 from stopgrad.nets.files import Loaded, digest, load
@@ -132,14 +133,22 @@ def judged(
     kinds = {kind: module for kind, module in what.kinds.items() if kind in features}
     if not kinds:
         raise UserError(f"{what.name}: has {' and '.join(what.kinds)}, none of which is asked for")
-    if what.about is not None:
-        write_whole(what.evaluations.with_name("what.json"), (json.dumps(what.about, indent=2, ensure_ascii=False) + "\n").encode())
+    say(what)
     records = []
-    for record in evaluations(what.data, kinds, splits, protocols, what.step, device, tell):
+    folder = Folder(what.evaluations.parent, what.net)
+    for record in evaluations(what.data, kinds, splits, protocols, what.step, device, tell, folder):
         record |= {"features": f"head {what.head}"} if what.head and record["features"] == "backbone" else {}
         append_line(what.evaluations, record)
         records.append(record)
+        if folder.tuning.exists():  # what a kill would have lost is written now
+            shutil.rmtree(folder.tuning)
     return records
+
+
+def say(what: What) -> None:
+    """Write what.json, where evaluations are of what is no run."""
+    if what.about is not None:
+        write_whole(what.evaluations.with_name("what.json"), (json.dumps(what.about, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def _meant(text: str, asked: Asked, module: nn.Module | None) -> Wanted:

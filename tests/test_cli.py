@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stopgrad.cli import main, parser
+from stopgrad.cli import COMMANDS, main, parser
 from stopgrad.config import METHODS
 from stopgrad.plan import recipe_name
 from stopgrad.recipes import IMAGES, RECIPES, method_of
 from stopgrad.runs import RunDirectory
 
-VERBS = ["demo", "inspect", "pack", "bench", "pretrain", "evaluate", "compare", "report", "embed", "export", "recipes", "methods", "show"]
+VERBS = [command.__name__.rpartition(".")[2].rstrip("_") for command in COMMANDS]
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

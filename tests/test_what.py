@@ -15,7 +15,7 @@ from stopgrad.nets.files import digest, load, save
 from stopgrad.nets.foreign import Asked, fresh
 from stopgrad.publish.export import export
 from stopgrad.publish.imported import import_backbone
-from stopgrad.runs import read_lines
+from stopgrad.runs import append_line, read_lines
 from tests.nets.foreign_files import resnet, simsiam
 
 KNN = (Knn(k=5),)
@@ -142,3 +142,12 @@ def test_training_starts_from_another_projects_file(file: Path) -> None:
     ):
         with pytest.raises(UserError, match=f"net.init: .*{said}"):
             stopgrad.pretrain(images()[0], "other", settings=settings | changed, device="cpu", listeners=stopgrad.Listeners())
+
+
+def test_a_torn_last_line_is_not_joined_to_the_next(tmp_path: Path) -> None:
+    lines = tmp_path / "evaluations.jsonl"
+    append_line(lines, {"a": 1})
+    with lines.open("ab") as file:
+        file.write(b'{"a": 2, "b')
+    append_line(lines, {"a": 3})
+    assert lines.read_bytes() == b'{"a": 1}\n{"a": 3}\n'

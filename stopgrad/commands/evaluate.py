@@ -1,52 +1,83 @@
-"""``stopgrad evaluate``."""
+"""``stopgrad evaluate``: any backbone, by any protocol, on one or several data sets."""
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from stopgrad.accuracies import accuracies
-from stopgrad.beforehand import refuse_head, refuse_missing, refuse_untrained
+from stopgrad.beforehand import refuse_head, refuse_missing
 from stopgrad.commands.training import DONE
-from stopgrad.commands.words import add_device, add_run, layers, word
+from stopgrad.commands.words import add_device, add_foreign, count, layers, word
+from stopgrad.config.detection import Detection
 from stopgrad.config.named import NAMED, chosen
+from stopgrad.config.transfer import data_sets
+from stopgrad.errors import UserError
 from stopgrad.onward import next_lines
-from stopgrad.runs import RunDirectory
+from stopgrad.wanted import judgeable, wanted
 
-SUMMARY = "judge a run's backbone beside raw pixels and random initialisation"
+SUMMARY = "judge a backbone beside raw pixels and random initialisation, by kNN, linear, fine-tuning, transfer or detection"
 EXAMPLE = "stopgrad evaluate runs/photos --protocol knn lbfgs"
+KINDS = ("pixels", "random", "backbone")
 
 
 def add(p: ArgumentParser) -> None:
     """Declare the words."""
-    add_run(p)
-    names, usual = tuple(NAMED), ["knn", "lbfgs"]
-    p.add_argument("--protocol", nargs="+", type=word, choices=names, default=usual, help="how (default: knn lbfgs); linear is the papers' SGD/LARS")
-    p.add_argument("--data", metavar="IMAGES", help="labelled images; default: those of the run")
+    p.add_argument("what", metavar="WHAT", help="run, backbone file, another project's checkpoint, torchvision or timm name (docs/checkpoints.md)")
+    p.add_argument("--protocol", nargs="+", type=word, choices=tuple(NAMED), default=["knn", "lbfgs"], help="how (default: knn lbfgs)")
+    p.add_argument("--data", nargs="+", metavar="IMAGES", help="labelled images (default: those of the run); several, as NAME=IMAGES, make a table")
+    p.add_argument("--beside", nargs="+", metavar="WHAT", default=[], help="other backbones, as further rows of that table")
     p.add_argument("--labels", choices=("auto", "folders"), default="auto", help="where the labels of --data come from (default: %(default)s)")
-    kinds = ("pixels", "random", "backbone")
-    p.add_argument("--features", nargs="+", type=word, choices=kinds, default=kinds, help="what is judged (default: all three)")
-    p.add_argument(
-        "--head", type=layers, default=0, metavar="LAYERS", help="judge features from inside the head: after this many layers of the projector"
-    )
+    p.add_argument("--features", nargs="+", type=word, choices=KINDS, default=KINDS, help="what is judged (default: all three)")
+    p.add_argument("--head", type=layers, default=0, metavar="LAYERS", help="the backbone with so many layers of the run's projector")
     p.add_argument("--settings", metavar="WHOSE", help=f"settings by name; {_whose()}")
     p.add_argument("--set", dest="pairs", metavar="FIELD=VALUE", action="append", default=[], help="any field of the settings, such as linear.lr=10")
+    add_foreign(p)
+    p.add_argument("--size", type=count, metavar="PIXELS", help="side at which it is judged, where WHAT is no run")
+    p.add_argument("--out", type=Path, help="folder of the evaluations, where WHAT is no run (default: evaluations/NAME-DIGEST)")
     add_device(p)
 
 
 def run(asked: Namespace) -> int:
     """``stopgrad evaluate``."""
     settings = chosen(asked.protocol, asked.settings, asked.pairs)
-    refuse_untrained(asked.run_directory)
-    refuse_head(asked.run_directory, asked.head)
-    if asked.data is not None:
-        refuse_missing(asked.data)
-    from stopgrad.images.opened import judged_images
+    meant = judgeable(asked.what, asked.layout, asked.data, asked.head)
+    if meant.kind == "run" and asked.head:
+        refuse_head(Path(asked.what), asked.head)
+    sets = data_sets(asked.data) if asked.data else []
+    for one in sets:
+        refuse_missing(one.path)
+    for other in asked.beside:
+        if not wanted(other).trained:
+            raise UserError(f"--beside {other}: a network without weights; name some: {other}:TAG or {other}:FILE")
+    several = len(sets) > 1 or bool(asked.beside) or any("=" in text for text in asked.data or ())
+    frozen = [one for one in settings if not isinstance(one, Detection)]
+    if several and not sets:
+        raise UserError("--beside: name the data sets that all are judged on: --data NAME=IMAGES …")
+    if len(frozen) < len(settings) and (frozen or len(sets) != 1 or asked.beside):
+        raise UserError("--protocol detection: by itself, on one data set with boxes: --data VOCdevkit, or a folder of COCO's")
+    from stopgrad.device import pick_device
+    from stopgrad.nets.foreign import Asked
+    from stopgrad.what import open_what
 
-    splits = judged_images(RunDirectory(asked.run_directory).read_config(), asked.run_directory, asked.data, asked.labels)
-    from stopgrad.api import evaluate as judge
+    device = pick_device(asked.device)
+    what = open_what(asked.what, Asked(layout=asked.layout, stem=asked.stem, size=asked.size), head=asked.head, out=asked.out)
+    if not frozen:
+        from stopgrad.detecting import detected
 
-    records = judge(asked.run_directory, settings, data=splits, features=asked.features, head=asked.head, device=asked.device, tell=print)
-    print("\n".join(accuracies(records)))
-    print(f"written to {asked.run_directory / 'evaluations.jsonl'}")
-    print("\n".join(next_lines(asked.run_directory)))
+        (detection,) = (one for one in settings if isinstance(one, Detection))
+        print("\n".join(accuracies(detected(what, Path(sets[0].path), detection, asked.features, device, print))))
+    elif several:
+        from stopgrad.transfer.command import tables
+
+        beside = {name: open_what(name) for name in asked.beside}
+        print("\n".join(tables(what, beside, sets, frozen, asked.features, device, print)))
+    else:
+        from stopgrad.what import judged
+
+        splits = what.images(sets[0].path if sets else None, asked.labels)
+        print("\n".join(accuracies(judged(what, frozen, splits, asked.features, device, print))))
+    print(f"written to {what.evaluations}")
+    if what.run is not None:
+        print("\n".join(next_lines(what.evaluations.parent)))
     return DONE
 
 

@@ -10,6 +10,7 @@ DRIVERS = ("nvidia*", "nvhost*", "nvmap", "kfd", "dxg")
 
 LABELS = "where labels come from (default: %(default)s)"
 BACKBONE = "resnet10..152, any torchvision or timm classification network"
+STEMS = ("cifar", "cifar-padded", "small")
 ANY_SETTING = "any setting, see 'stopgrad show RECIPE'"
 
 
@@ -34,6 +35,12 @@ def add_device(p: ArgumentParser) -> None:
     p.add_argument("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
 
 
+def add_foreign(p: ArgumentParser) -> None:
+    """Take what another project's file does not say of itself."""
+    p.add_argument("--layout", metavar="NAME", help="layout of another project's checkpoint (default: the one it fits, see docs/checkpoints.md)")
+    p.add_argument("--stem", choices=STEMS, help="what a 3x3 first convolution in it means")
+
+
 def count(text: str) -> int:
     """Return a whole number from 1; argparse names the option when this raises."""
     number = int(text) if text.isdecimal() else 0
@@ -45,6 +52,14 @@ def count(text: str) -> int:
 def layers(text: str) -> int:
     """Return a whole number from 0."""
     return 0 if text == "0" else count(text)
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Return numbers that commas separate."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ArgumentTypeError(f"numbers with commas between them, not {text!r}") from None
 
 
 def word(text: str) -> str:

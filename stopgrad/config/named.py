@@ -5,13 +5,23 @@ from dataclasses import fields
 from difflib import get_close_matches
 
 from stopgrad.config.codec import set_field
+from stopgrad.config.detection import DETECTION, Detection
 from stopgrad.config.protocols import LBFGS, LINEAR, Knn, Lbfgs, Linear
 from stopgrad.config.transfer import SVM, Svm
+from stopgrad.config.tuning import FINETUNE, SEMI, Finetune, Tuning, problems
 from stopgrad.errors import UserError
 
-Settings = Knn | Lbfgs | Linear | Svm
+Settings = Knn | Lbfgs | Linear | Svm | Finetune | Detection
 
-NAMED: Mapping[str, Mapping[str, Settings]] = {"knn": {"usual": Knn()}, "lbfgs": LBFGS, "linear": LINEAR, "svm": SVM}
+NAMED: Mapping[str, Mapping[str, Settings]] = {
+    "knn": {"usual": Knn()},
+    "lbfgs": LBFGS,
+    "linear": LINEAR,
+    "svm": SVM,
+    "semi": SEMI,
+    "finetune": FINETUNE,
+    "detection": DETECTION,
+}
 """Protocol to whose settings to settings. The first ones are taken where none are asked for."""
 
 
@@ -34,6 +44,8 @@ def chosen(protocols: Sequence[str], whose: str | None = None, pairs: Sequence[s
             raise UserError(f"--set {pair}: {_nowhere(settings, protocol if dot else '', field)}")
         for i in meant:
             settings[i] = set_field(settings[i], field, text)
+    if wrong := [line for one in settings if isinstance(one, Tuning) for line in problems(one)]:
+        raise UserError(f"{wrong[0]} (--set)")
     return settings
 
 

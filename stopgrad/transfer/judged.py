@@ -18,7 +18,7 @@ from stopgrad.errors import UserError
 from stopgrad.images.bad import refuse_several
 from stopgrad.images.opened import open_images, refuse_unjudgeable
 from stopgrad.images.source import Splits
-from stopgrad.judging import Parts, images_digest, parts
+from stopgrad.judging import Folder, Parts, images_digest, parts
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.files import digest
 from stopgrad.protocols.cache import FeatureCache
@@ -54,12 +54,13 @@ def transfer(
     records: Path,
     device: torch.device,
     tell: Callable[[str], None],
-    cache: FeatureCache | None = None,
+    folder: Folder | None = None,
 ) -> list[dict[str, Any]]:
     """Judge every one of ``candidates`` (name → what) on every one of ``sets`` by one protocol; return a record each, by data set.
 
     A record is a line of evaluations.jsonl with ``data``, the name of the data set; each is appended to the file ``records`` when it is there,
-    and one that is there already, of the same weights, images and settings, is returned as it is. Where a data set has no test part a tenth of
+    and one that is there already, of the same weights, images and settings, is returned as it is. ``folder`` keeps features, and what a kill of a
+    fine-tuning would lose. Where a data set has no test part a tenth of
     its training images is held out as one. Raises UserError, with the name of the data set, before anything is computed where one cannot be
     opened, has no labels, or not the kind of labels that the protocol or the metric is for.
     """
@@ -67,7 +68,7 @@ def transfer(
     found = []
     for one, splits, metric in opened:
         begun = [record for record in read_lines(records) if "asked_sha256" in record]
-        for record in _on(one, splits, metric, candidates, settings, begun, device, tell, cache):
+        for record in _on(one, splits, metric, candidates, settings, begun, device, tell, folder):
             if record not in begun:
                 append_line(records, record)
             found.append(record)
@@ -95,7 +96,7 @@ def _on(
     begun: Sequence[dict[str, Any]],
     device: torch.device,
     tell: Callable[[str], None],
-    cache: FeatureCache | None,
+    folder: Folder | None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the records of one data set. Its images are opened once for all candidates that read them alike, and not before one is needed."""
     images, ready = images_digest(splits), dict[Data, Parts]()
@@ -117,9 +118,10 @@ def _on(
             tell(f"{one.name}, {name}: judged already ({there[-1]['value']:.1%})")
             yield there[-1]
             continue
+        key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
         if data not in ready:
             ready[data] = parts(splits, data, device, tell)
-        yield about | _judged(ready[data], candidate.featuriser.to(device), settings, metric, f"{one.name}, {name}", device, tell, cache)
+        yield about | _judged(ready[data], candidate.featuriser.to(device), settings, metric, f"{one.name}, {name}", device, tell, folder, key)
 
 
 def _judged(
@@ -130,7 +132,8 @@ def _judged(
     name: str,
     device: torch.device,
     tell: Callable[[str], None],
-    cache: FeatureCache | None,
+    folder: Folder | None,
+    key: str,
 ) -> dict[str, Any]:
     subject = Subject(
         featuriser=featuriser,
@@ -141,7 +144,8 @@ def _judged(
         device=device,
         name=name,
         metric=metric,
-        cache=cache,
+        cache=None if folder is None else FeatureCache(folder.features, tell=tell),
+        work=None if folder is None else folder.tuning / key,
     )
     judged = judge(settings, subject, tell)
     tell(f"{name}: {judged.score.metric} {judged.score.value:.1%}")

@@ -26,6 +26,7 @@ LAYERS = {
         "what",
         "judging",
         "distilling",
+        "detecting",
         "accuracies",
         "thumbnails",
         "settle",

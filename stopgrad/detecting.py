@@ -1,0 +1,33 @@
+"""Detection transfer of any backbone: what is judged, and where its lines go."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stopgrad.config.detection import Detection
+from stopgrad.detection.transfer import Start, detect
+from stopgrad.nets.backbones import Backbone
+from stopgrad.runs import append_line, read_lines
+from stopgrad.what import What, say
+
+
+def detected(
+    what: What, data: Path, settings: Detection, features: Sequence[str], device: torch.device, tell: Callable[[str], object]
+) -> list[dict[str, Any]]:
+    """Train and test a detector from each of ``features`` (random, backbone) of ``what``; append a line each to its evaluations and return them.
+
+    What a stop has left unfinished goes on with the same call; a line that is there already is not written twice. Raises as ``detect`` does.
+    """
+    starts: dict[str, Start] = {
+        kind: Start(module, what.data.mean, what.data.std) for kind, module in what.kinds.items() if kind in features and isinstance(module, Backbone)
+    }
+    say(what)
+    folder = what.evaluations.parent / "detection" / f"{data.resolve().name}-{settings.variant.replace(' ', '-')}"
+    records = []
+    for record in detect(starts, data, settings, folder, device, tell):
+        if record not in read_lines(what.evaluations):
+            append_line(what.evaluations, record)
+        records.append(record)
+    return records

@@ -1,0 +1,40 @@
+"""Transfer as ``stopgrad evaluate`` does it: one backbone, and others beside it, on several data sets; a table a protocol."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+
+from stopgrad.config.transfer import DataSet
+from stopgrad.errors import UserError
+from stopgrad.judging import Folder
+from stopgrad.protocols.judge import Settings
+from stopgrad.transfer.judged import candidates, transfer
+from stopgrad.transfer.rows import transfer_table
+from stopgrad.what import What, say
+
+
+def tables(
+    what: What,
+    beside: Mapping[str, What],
+    sets: Sequence[DataSet],
+    protocols: Sequence[Settings],
+    features: Sequence[str],
+    device: torch.device,
+    tell: Callable[[str], None],
+) -> list[str]:
+    """Judge on every data set by every protocol, append the lines to the evaluations of ``what``, and return a table a protocol.
+
+    ``beside``: name to another backbone. Raises UserError as ``transfer`` does, and where nothing is left to judge.
+    """
+    rows = {kind: one for kind, one in candidates(what).items() if kind in features}
+    rows |= {name: candidates(other)["backbone"] for name, other in beside.items()}
+    if not rows:
+        raise UserError(f"{what.name}: of {' and '.join(features)} nothing can be judged on several data sets; ask for random or backbone")
+    say(what)
+    folder, lines = Folder(what.evaluations.parent, what.net), list[str]()
+    for one in protocols:
+        lines += [*transfer_table(transfer(rows, sets, one, what.evaluations, device, tell, folder)), ""]
+        if folder.tuning.exists():  # what a kill would have lost is written now
+            shutil.rmtree(folder.tuning)
+    return lines[:-1]
