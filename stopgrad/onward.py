@@ -8,7 +8,7 @@ from stopgrad.config import RESNETS, Net
 from stopgrad.images.place import reachable
 from stopgrad.runs import RunDirectory
 
-EXPORTS = {"torchvision": "torchvision.pth", "timm": "timm", "safetensors": "weights.safetensors"}
+EXPORTS = {"torchvision": "torchvision.pth", "timm": "timm", "safetensors": "weights.safetensors", "detectron2": "detectron2.pth"}
 """What an export is called in the run directory, by target."""
 
 

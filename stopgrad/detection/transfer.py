@@ -18,6 +18,7 @@ from stopgrad.detection.score import find, scores_of
 from stopgrad.detection.train import precise_bn, train
 from stopgrad.errors import UserError
 from stopgrad.files import refuse_unwritable, write_whole
+from stopgrad.images.decode import quiet_decoders
 from stopgrad.keys import seed_of
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.files import digest
@@ -84,9 +85,10 @@ def _one(
     write_whole(folder / "begun.json", json.dumps(begun, indent=2).encode())
     colours = Colours(start.backbone.channels, start.mean, start.std)
     model = _model(start, settings, len(annotated.train.classes))
-    train(model, annotated.train.pictures, settings, colours, folder, device, told)
-    precise_bn(model, annotated.train.pictures, settings, colours, device)
-    found = find(model, annotated.test, settings, colours, device, told)
+    with quiet_decoders():
+        train(model, annotated.train.pictures, settings, colours, folder, device, told)
+        precise_bn(model, annotated.train.pictures, settings, colours, device)
+        found = find(model, annotated.test, settings, colours, device, told)
     scores = scores_of(annotated, found, settings.masks)
     record = {
         "protocol": settings.protocol,

@@ -1,6 +1,7 @@
-"""Hand a backbone over: files that plain torchvision, timm or safetensors code loads, and that code.
+"""Hand a backbone over: files that plain torchvision, timm, safetensors or detectron2 code loads, and that code.
 
-``export`` returns lines that are a Python program: what was written as comments, then the code that loads it as ``net``.
+``export`` returns lines that are a Python program: what was written as comments, then the code that loads it as ``net``; for detectron2,
+which builds its detectors by itself, as ``cfg``.
 """
 
 import io
@@ -19,6 +20,7 @@ from stopgrad.nets.backbones import classifier, first_convolution, timm_options,
 from stopgrad.nets.files import Loaded, load, save
 from stopgrad.nets.names import locate
 from stopgrad.nets.resnet import RESNETS, STEMS
+from stopgrad.publish.detectron2 import configuration, depth_of, renamed
 from stopgrad.publish.targets import TARGETS, refuse_existing, written
 
 
@@ -28,6 +30,7 @@ def export(backbone_file: Path, to: str, out: Path, overwrite: bool = False) -> 
     torchvision: ``out`` is a state dict for ``torch.load(weights_only=True)``. timm: ``out`` is a folder for
     ``timm.create_model("local-dir:...")`` with the run's own mean, std and size. safetensors: ``out`` is a plain state dict
     with the metadata of backbone.safetensors. In the code ``net`` maps images (N, C, H, W) to features (N, F).
+    detectron2: ``out`` is a .pth file of tensors under its names, for ResNets as its own.
 
     Raises UserError when the target cannot express the backbone, when ``out`` exists and ``overwrite`` is False, and as ``load`` does.
     """
@@ -37,14 +40,15 @@ def export(backbone_file: Path, to: str, out: Path, overwrite: bool = False) -> 
     refuse_existing(to, out, overwrite)
     loaded = load(backbone_file)
     assert loaded.net is not None  # load raises for modules that cannot be built by name
-    code = {"torchvision": _to_torchvision, "timm": _to_timm, "safetensors": _to_safetensors}[to](loaded, loaded.net, out)
+    writers = {"torchvision": _to_torchvision, "timm": _to_timm, "safetensors": _to_safetensors, "detectron2": _to_detectron2}
+    code = writers[to](loaded, loaded.net, out)
     megabytes = sum(path.stat().st_size for path in written(to, out)) / 1e6
     mean, std = _per_channel(loaded)
     return [
         f"# {str(out)!r}: {loaded.net.backbone}, {loaded.backbone.features} features an image, {megabytes:.1f} MB",
         f"# Trained on images ({loaded.channels}, {loaded.size}, {loaded.size}) of values 0..1, minus {mean}, over {std}.",
         *code,
-        "net.eval()",
+        *([] if to == "detectron2" else ["net.eval()"]),
     ]
 
 
@@ -71,6 +75,14 @@ def _to_timm(loaded: Loaded, net: Net, out: Path) -> list[str]:
     save(out / "model.safetensors", loaded.backbone, net, loaded.size, loaded.mean, loaded.std, loaded.extra)
     write_whole(out / "config.json", (json.dumps(config, indent=2) + "\n").encode())
     return ["import timm", f"net = timm.create_model({f'local-dir:{out}'!r}, pretrained=True)"]
+
+
+def _to_detectron2(loaded: Loaded, net: Net, out: Path) -> list[str]:
+    depth = depth_of(net, loaded.channels)
+    content = io.BytesIO()
+    torch.save({"model": renamed(_state(loaded)), "__author__": "stopgrad", "matching_heuristics": True}, content)
+    write_whole(out, content.getvalue())
+    return configuration(str(out), depth, *_per_channel(loaded))
 
 
 def _construction(loaded: Loaded, net: Net) -> list[str]:
