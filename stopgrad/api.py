@@ -16,8 +16,7 @@ from stopgrad.config import RESNETS, Run, differences, from_json, to_json
 from stopgrad.config.protocols import Knn, Lbfgs
 from stopgrad.device import has_gpu, pick_device
 from stopgrad.distributed import everyones, together, wait
-from stopgrad.errors import Lost, UserError
-from stopgrad.finite import Diverged
+from stopgrad.errors import Diverged, Lost, UserError
 from stopgrad.heap import keep_heap
 from stopgrad.images.bad import Bad, listed
 from stopgrad.images.holdout import Subset

@@ -27,7 +27,7 @@ from stopgrad.commands import (
     show,
     table,
 )
-from stopgrad.errors import Interrupted, Lost, UserError
+from stopgrad.errors import Diverged, Interrupted, Lost, UserError
 from stopgrad.world import world
 
 OVERVIEW = """\
@@ -109,9 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if here.size > 1:
             os._exit(status)  # at once: an orderly end would wait for the other processes, which wait for this one
         return status
-    except Interrupted as interrupted:
-        print(f"stopgrad: {interrupted}", file=sys.stderr, flush=True)
-        return 75
+    except (Interrupted, Diverged) as ended:
+        print(f"stopgrad: {ended}", file=sys.stderr, flush=True)
+        return 75 if isinstance(ended, Interrupted) else 4
     except BrokenPipeError:  # who read the output has left, as head does: nothing more is said, and nothing when Python closes it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

@@ -26,7 +26,8 @@ def detected(
     say(what)
     folder = what.evaluations.parent / "detection" / f"{data.resolve().name}-{settings.variant.replace(' ', '-')}"
     records = []
-    for record in detect(starts, data, settings, folder, device, tell):
+    for found in detect(starts, data, settings, folder, device, tell):
+        record = found | {"step": what.step if found["features"] == "backbone" else 0}
         if record not in read_lines(what.evaluations):
             append_line(what.evaluations, record)
         records.append(record)

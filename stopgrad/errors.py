@@ -14,3 +14,7 @@ class Lost(RuntimeError):
 
 class Interrupted(RuntimeError):
     """A signal asked to stop, and everything is saved: the same command goes on. The command line ends with status 75."""
+
+
+class Diverged(RuntimeError):
+    """The loss or a gradient is not finite; raised before anything of it could be saved. The command line ends with status 4."""

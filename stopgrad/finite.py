@@ -6,10 +6,7 @@ import torch
 from torch import Tensor
 
 from stopgrad.config import Run
-
-
-class Diverged(RuntimeError):
-    """The loss or a gradient is not finite; raised before anything of it could be saved."""
+from stopgrad.errors import Diverged
 
 
 class Finite:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from stopgrad.config import Run
-from stopgrad.finite import Diverged, Finite
+from stopgrad.errors import Diverged
+from stopgrad.finite import Finite
 
 ONE, NAN = torch.tensor(1.0), torch.tensor(math.nan)
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stopgrad.errors import Diverged
 from stopgrad.onward import next_lines
 from stopgrad.plan import Plan
 from stopgrad.progress import Progress, duration
@@ -35,7 +36,6 @@ def train(planned: Plan, splits: "Splits", device: str, tensorboard: bool) -> in
         print("\n".join(next_lines(out)))
         return DONE
     from stopgrad.api import carry_out
-    from stopgrad.finite import Diverged
     from stopgrad.monitor import Listeners
 
     if not world().first:

@@ -14,8 +14,7 @@ from stopgrad.config.detection import Detection
 from stopgrad.detection.examples import Colours, chosen, example
 from stopgrad.detection.models import Detector
 from stopgrad.detection.pictures import Picture
-from stopgrad.errors import Interrupted, UserError
-from stopgrad.finite import Diverged
+from stopgrad.errors import Diverged, Interrupted, UserError
 from stopgrad.images.threads import in_threads
 from stopgrad.keys import seed_of
 from stopgrad.nets.norm import batch_norms

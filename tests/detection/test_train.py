@@ -20,8 +20,7 @@ from stopgrad.detection.models import detector
 from stopgrad.detection.pictures import Picture
 from stopgrad.detection.train import batches, precise_bn, sgd, train
 from stopgrad.detection.voc import read_voc
-from stopgrad.errors import Interrupted, UserError
-from stopgrad.finite import Diverged
+from stopgrad.errors import Diverged, Interrupted, UserError
 from stopgrad.nets.norm import batch_norms
 from stopgrad.runs import read_lines
 from tests.detection.made import TOY, coco, coco_record, rectangles, small, voc
