@@ -23,6 +23,7 @@ LAYERS = {
         "plan",
         "beforehand",
         "judging",
+        "label_free",
         "accuracies",
         "thumbnails",
         "settle",
