@@ -24,7 +24,9 @@ from stopgrad.commands import (
     pretrain,
     recipes,
     report,
+    scores,
     show,
+    study,
     table,
 )
 from stopgrad.errors import Diverged, Interrupted, Lost, UserError
@@ -72,7 +74,26 @@ class _Verb(_Parser):
         return found, rest
 
 
-COMMANDS = (demo, inspect, pack, bench, pretrain, evaluate, distill, compare, report, table, embed, export, import_, recipes, methods, show)
+COMMANDS = (
+    demo,
+    inspect,
+    pack,
+    bench,
+    pretrain,
+    evaluate,
+    scores,
+    distill,
+    compare,
+    study,
+    report,
+    table,
+    embed,
+    export,
+    import_,
+    recipes,
+    methods,
+    show,
+)
 """In the order of the help."""
 
 

@@ -10,7 +10,6 @@ import torch
 
 from stopgrad.config.detection import DETECTION, Detection
 from stopgrad.detection.annotated import open_annotated
-from stopgrad.detection.table import ap_table
 from stopgrad.detection.transfer import Start, detect
 from stopgrad.errors import UserError
 from stopgrad.nets.files import digest
@@ -107,17 +106,6 @@ def test_classes_that_no_training_image_has_are_named(tmp_path: Path) -> None:
     assert annotated.train.pictures[0].labels.tolist() == [1]
     assert annotated.test.pictures[0].labels.tolist() == [0, 1]
     assert annotated.metric == "voc area"
-
-
-def test_the_table() -> None:
-    scores = {"box_ap": 0.424, "box_ap50": 0.7436, "box_ap75": 0.427}
-    lines = [{"protocol": "detection", "data": "VOC", "variant": "voc07 C4", "features": kind, "scores": scores} for kind in ("random", "backbone")]
-    assert ap_table([{"protocol": "knn"}, *lines]) == [
-        "VOC, voc07 C4  AP50    AP  AP75",
-        "-------------  ----  ----  ----",
-        "random         74.4  42.4  42.7",
-        "backbone       74.4  42.4  42.7",
-    ]
 
 
 @pytest.mark.parametrize(
