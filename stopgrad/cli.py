@@ -6,29 +6,11 @@ import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from importlib import import_module
+from keyword import iskeyword
 from typing import NoReturn
 
 from stopgrad import __version__
-from stopgrad.commands import (
-    bench,
-    compare,
-    demo,
-    distill,
-    embed,
-    evaluate,
-    export,
-    import_,
-    inspect,
-    methods,
-    pack,
-    pretrain,
-    recipes,
-    report,
-    scores,
-    show,
-    study,
-    table,
-)
 from stopgrad.errors import Diverged, Interrupted, Lost, UserError
 from stopgrad.world import world
 
@@ -75,36 +57,24 @@ class _Verb(_Parser):
 
 
 COMMANDS = (
-    demo,
-    inspect,
-    pack,
-    bench,
-    pretrain,
-    evaluate,
-    scores,
-    distill,
-    compare,
-    study,
-    report,
-    table,
-    embed,
-    export,
-    import_,
-    recipes,
-    methods,
-    show,
+    *("demo", "inspect", "pack", "bench", "pretrain", "evaluate", "scores", "distill", "compare", "study"),
+    *("report", "table", "embed", "export", "import", "recipes", "methods", "show"),
 )
-"""In the order of the help."""
+"""In the order of the help, each a file of commands/."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line; every command's ``command`` is its module."""
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; where ``only`` one command is asked for the others are known by name alone, to be quick."""
     top = _Parser(prog="stopgrad", description=OVERVIEW, formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--version", action="version", version=f"stopgrad {__version__}")
     verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Verb)
     form = argparse.RawDescriptionHelpFormatter
-    for command in COMMANDS:
-        name, said, example = command.__name__.rpartition(".")[2].rstrip("_"), command.SUMMARY, f"example:\n  {command.EXAMPLE}"
+    for name in COMMANDS:
+        if only not in (None, name):
+            verbs.add_parser(name)
+            continue
+        command = import_module(f"stopgrad.commands.{name}{'_' if iskeyword(name) else ''}")
+        said, example = command.SUMMARY, f"example:\n  {command.EXAMPLE}"
         p = verbs.add_parser(name, help=said, description=said, epilog=example, formatter_class=form, allow_abbrev=False)
         command.add(p)
         p.set_defaults(command=name, run=command.run)
@@ -116,7 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 done; 2 a mistake in what was asked; 3 collapsed; 4 diverged; 75 interrupted, the same command goes on; 141 nobody reads the output.
     """
-    asked = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    asked = parser(words[0] if words and words[0] in COMMANDS else None).parse_args(words)
     if asked.command != "pretrain" and world().size > 1:
         print(f"stopgrad {asked.command}: works in one process; start it without torchrun", file=sys.stderr)
         return 2

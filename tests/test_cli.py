@@ -16,7 +16,7 @@ from stopgrad.plan import recipe_name
 from stopgrad.recipes import IMAGES, RECIPES, method_of
 from stopgrad.runs import RunDirectory
 
-VERBS = [command.__name__.rpartition(".")[2].rstrip("_") for command in COMMANDS]
+VERBS = COMMANDS
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

@@ -1,18 +1,23 @@
 """``stopgrad evaluate``: any backbone, by any protocol, on one or several data sets."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from stopgrad.accuracies import accuracies
 from stopgrad.beforehand import refuse_head, refuse_missing
 from stopgrad.commands.training import DONE
 from stopgrad.commands.words import add_device, add_foreign, count, layers, word
 from stopgrad.config.detection import Detection
 from stopgrad.config.named import NAMED, chosen
-from stopgrad.config.transfer import data_sets
+from stopgrad.config.transfer import DataSet, data_sets
 from stopgrad.errors import UserError
 from stopgrad.onward import next_lines
-from stopgrad.wanted import judgeable, wanted
+from stopgrad.runs import RunDirectory
+from stopgrad.wanted import Wanted, judgeable, wanted
+
+if TYPE_CHECKING:
+    from stopgrad.images.sources import LabelRule, Splits
 
 SUMMARY = "judge a backbone beside raw pixels and random initialisation, by kNN, linear, fine-tuning, transfer or detection"
 EXAMPLE = "stopgrad evaluate runs/photos --protocol knn lbfgs"
@@ -54,6 +59,8 @@ def run(asked: Namespace) -> int:
         raise UserError("--beside: name the data sets that all are judged on: --data NAME=IMAGES …")
     if len(frozen) < len(settings) and (frozen or len(sets) != 1 or asked.beside):
         raise UserError("--protocol detection: by itself, on one data set with boxes: --data VOCdevkit, or a folder of COCO's")
+    splits = None if several or not frozen else _images(meant, sets, asked.labels)
+    from stopgrad.accuracies import accuracies
     from stopgrad.device import pick_device
     from stopgrad.nets.foreign import Asked
     from stopgrad.what import open_what
@@ -70,15 +77,25 @@ def run(asked: Namespace) -> int:
 
         beside = {name: open_what(name) for name in asked.beside}
         print("\n".join(tables(what, beside, sets, frozen, asked.features, device, print)))
-    else:
+    elif splits is not None:
         from stopgrad.what import judged
 
-        splits = what.images(sets[0].path if sets else None, asked.labels)
         print("\n".join(accuracies(judged(what, frozen, splits, asked.features, device, print))))
     print(f"written to {what.evaluations}")
     if what.run is not None:
         print("\n".join(next_lines(what.evaluations.parent)))
     return DONE
+
+
+def _images(meant: Wanted, sets: Sequence[DataSet], labels: "LabelRule") -> "Splits":
+    """Return the images to judge on, opened before torch is imported: most of what can be wrong with them is then known."""
+    from stopgrad.images.opened import judged_images, open_images, refuse_unjudgeable
+
+    if meant.kind == "run" and meant.path is not None:
+        return judged_images(RunDirectory(meant.path).read_config(), meant.path, sets[0].path if sets else None, labels)
+    splits = open_images(sets[0].path, labels)
+    refuse_unjudgeable(splits)
+    return splits
 
 
 def _whose() -> str:
