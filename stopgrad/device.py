@@ -12,6 +12,11 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
+def gpu_count() -> int:
+    """Return how many CUDA devices are at hand."""
+    return torch.cuda.device_count()
+
+
 def pick_device(asked: str) -> torch.device:
     """Return the device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. Raises UserError for one that is not there."""
     if asked == "auto":

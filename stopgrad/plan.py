@@ -53,8 +53,8 @@ def plan(splits: "Splits", source: str, recipe: str, out: Path, overrides: Mappi
         return Plan(asked, directory, (), resumes=True, finished=finished)
     labelled(recipe, splits)
     refuse_few(asked_length(overrides)[1] or 0, len(splits.train))  # before every image is looked at
-    chosen = _base(recipe, splits, source, overrides, has_gpu)
-    run = overridden(plain_net(chosen.run, overrides), overrides)
+    chosen = resolved(recipe, splits, source, overrides, has_gpu)
+    run = chosen.run
     if recipe not in IMAGES and run.train.batch > len(splits.train) and "train.batch" not in overrides:
         fitted = name_of(method_of(recipe))
         raise UserError(
@@ -71,6 +71,12 @@ def labelled(recipe: str, splits: "Splits") -> None:
     if METHODS[method].needs_labels:
         refuse_several(splits, method)
     refuse_unlabelled(method, len(splits.train.classes or ()))
+
+
+def resolved(recipe: str, splits: "Splits", source: str, overrides: Mapping[str, str], has_gpu: Callable[[], bool]) -> Chosen:
+    """Return the run that ``recipe`` with ``overrides`` makes of ``source``, and what was chosen for it. Raises UserError as ``overridden`` does."""
+    chosen = _base(recipe, splits, source, overrides, has_gpu)
+    return replace(chosen, run=overridden(plain_net(chosen.run, overrides), overrides))
 
 
 def _base(recipe: str, splits: "Splits", source: str, overrides: Mapping[str, str], has_gpu: Callable[[], bool]) -> Chosen:

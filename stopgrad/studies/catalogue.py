@@ -1,0 +1,49 @@
+"""All studies by name, in the order of the papers."""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+from stopgrad.errors import UserError
+from stopgrad.studies import beyond, byol, moco, simclr, simsiam, swav
+from stopgrad.studies.study import Row, Scale, Study
+
+STUDIES: Mapping[str, Study] = {study.name: study for module in (simsiam, simclr, moco, byol, swav, beyond) for study in module.STUDIES}
+
+
+Chosen = Mapping[str, tuple[Study, Mapping[str, Row]]]
+"""Study by name, with the rows that are wanted of it."""
+
+
+def choose(names: Sequence[str], scale: Scale, rows: Sequence[str] | None) -> Chosen:
+    """Return the studies of these names, each once, with all their rows at ``scale``, or of the one that is named those of ``rows``.
+
+    Raises UserError for a study or row that there is not, naming the nearest, and for rows of several studies.
+    """
+    for name in names:
+        if name not in STUDIES:
+            raise UserError(f"no study {name!r}; {_meant(name, list(STUDIES))}'stopgrad study --list' lists them")
+    studies = [STUDIES[name] for name in dict.fromkeys(names)]
+    if rows and len(studies) > 1:
+        raise UserError(f"--rows {' '.join(rows)}: rows are of one study, and {len(studies)} are named; name one")
+    return {study.name: (study, _rows_of(study, scale, rows)) for study in studies}
+
+
+def _rows_of(study: Study, scale: Scale, wanted: Sequence[str] | None) -> dict[str, Row]:
+    """Return the rows to do: all at ``scale``, or those ``wanted`` and what they are read against.
+
+    Raises UserError for a row that the study has not at this scale, naming the nearest.
+    """
+    there = study.rows_at(scale)
+    if not wanted:
+        return dict(there)
+    for name in wanted:
+        if name not in there:
+            raise UserError(f"--rows: {study.name} has no row {name!r} at scale {scale}; {_meant(name, list(there))}there are {', '.join(there)}")
+    needed = {study.reference, *wanted}
+    needed |= {finding.other for name in needed for finding in there[name].findings if finding.other}
+    return {name: row for name, row in there.items() if name in needed}
+
+
+def _meant(word: str, names: Sequence[str]) -> str:
+    close = get_close_matches(word, names, n=1)
+    return f"did you mean {close[0]!r}? " if close else ""

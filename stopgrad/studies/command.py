@@ -1,0 +1,101 @@
+"""``stopgrad study``: from what was asked to the tables."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stopgrad.compare.work import STOPPED, work
+from stopgrad.errors import UserError
+from stopgrad.progress import duration
+from stopgrad.studies.catalogue import STUDIES, Chosen
+from stopgrad.studies.jobs import Job, shared
+from stopgrad.studies.resolve import Asked, Planned, planned
+from stopgrad.studies.results import as_text, write
+from stopgrad.studies.study import Study
+from stopgrad.studies.table import tabulate
+
+if TYPE_CHECKING:
+    from stopgrad.images.source import Splits
+
+
+def listing() -> list[str]:
+    """Return the studies, a line each, and what they ask."""
+    width = max(map(len, STUDIES))
+    return [f"{name.ljust(width)}  {len(study.rows):3} rows  {study.question} ({study.source})" for name, study in STUDIES.items()]
+
+
+def gpus(device: str) -> list[str]:
+    """Return the GPUs that runs on ``device`` can be spread over, as CUDA_VISIBLE_DEVICES names them; none for the CPU."""
+    if device == "cpu":
+        return []
+    if device.startswith("cuda:"):
+        return [device.partition(":")[2]]
+    from stopgrad.device import gpu_count
+
+    names = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return names if names != [""] and len(names) == gpu_count() else list(map(str, range(gpu_count())))
+
+
+def carry_out(chosen: Chosen, asked: Asked, jobs: int | None, splits: "Splits") -> int:
+    """Do what is left of all runs, print the tables and write them. Returns the exit status: that of the first run that failed."""
+    if splits.train.labels is None or splits.test is None:
+        cure = "put every class in a folder of its own, of 10 images or more, or give a list with a label column"
+        raise UserError(f"{asked.images}: a study is judged by labels; {cure}. stopgrad pretrain needs none")
+    there = gpus(asked.device)
+    tables = {name: planned(study, rows, asked, splits, lambda: bool(there)) for name, (study, rows) in chosen.items()}
+    todo = _runs(chosen, tables)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    todo[0].out.parent.mkdir(exist_ok=True)
+    cores = os.cpu_count() or 1
+    at_once = jobs or len(there) or cores
+    for line in _foretold(tables, todo, len(splits.train), at_once, asked.device):
+        print(line, flush=True)
+    failed = work(todo, at_once, cores, print, there if len(there) > 1 else ())
+    for name, (study, _) in chosen.items():
+        _tell(study, tables[name], asked)
+    return _ended(failed, len(todo), asked.out)
+
+
+def _runs(chosen: Chosen, tables: Mapping[str, Mapping[str, Planned]]) -> list[Job]:
+    """Return the runs of all studies, each once, seed by seed: after the first seed every table is whole."""
+    rows = [(row, study.scores) for name, (study, _) in chosen.items() for row in tables[name].values()]
+    seeds = max(len(row.jobs) for row, _ in rows)
+    return shared(replace(row.jobs[seed], scores=scores) for seed in range(seeds) for row, scores in rows)
+
+
+def _foretold(tables: Mapping[str, Mapping[str, Planned]], todo: Sequence[Job], images: int, jobs: int, device: str) -> list[str]:
+    """Return what is to be done and how long it will take, by a few steps of the first run that is left."""
+    runs = {job.out: row.run for rows in tables.values() for row in rows.values() for job in row.jobs}
+    left = [runs[job.out] for job in todo if job.commands()]
+    said = f"{len(todo)} runs, {len(todo) - len(left)} of them done already"
+    if not left:
+        return [said]
+    from stopgrad.device import pick_device
+    from stopgrad.estimate import measured_rate
+
+    rate, _ = measured_rate(left[0], images, pick_device(device))
+    seen = sum(images // run.train.batch * run.train.batch * run.train.epochs for run in left)
+    together = "" if jobs == 1 else f", {jobs} at a time"
+    return [f"{said}; training the others takes about {duration(seen / rate / jobs)} ({rate:,.0f} images/s{together}); judging comes on top"]
+
+
+def _tell(study: Study, rows: Mapping[str, Planned], asked: Asked) -> None:
+    record = tabulate(study, rows, asked)
+    files = write(record, asked.out)
+    print()
+    print("\n".join(as_text(record)))
+    print(f"written to {', '.join(map(str, files))}")
+
+
+def _ended(failed: Mapping[Job, int], runs: int, out: Path) -> int:
+    if not failed:
+        print(f"next: stopgrad report {out}")
+        return 0
+    if STOPPED in failed.values():
+        print(f"{out}: stopped; the same command goes on from there")
+        return STOPPED
+    names = ", ".join(job.out.name for job in failed)
+    print(f"{len(failed)} of {runs} runs failed: {names}; see {next(iter(failed)).out.parent}/NAME.log. The same command tries them again")
+    return next(iter(failed.values()))

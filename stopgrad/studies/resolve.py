@@ -1,0 +1,135 @@
+"""From what was asked to the runs: every row's base, what exactly it changes, and its runs by seed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stopgrad.beforehand import FLAGS, check, overrides_of
+from stopgrad.config import Run
+from stopgrad.errors import UserError
+from stopgrad.images.place import BUNDLED
+from stopgrad.plan import overridden, recipe_name, resolved
+from stopgrad.studies.jobs import Job, place
+from stopgrad.studies.scales import SIZES, Size
+from stopgrad.studies.study import Base, Row, Scale, Study, texts
+
+if TYPE_CHECKING:
+    from stopgrad.images.source import Splits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What all runs are to share, as it was typed."""
+
+    scale: Scale
+    images: str
+    recipe: str | None
+    """In place of every base's own; None: those of the scale."""
+    options: Mapping[str, str]
+    """Options of pretrain, by name."""
+    pairs: Sequence[str]
+    """PATH=VALUE for all."""
+    device: str
+    seeds: int
+    out: Path
+
+    @property
+    def size(self) -> Size:
+        """What the scale says of all runs."""
+        return SIZES[self.scale]
+
+    @property
+    def own(self) -> str | None:
+        """The recipe that takes the place of the bases' own: the one named; for other images than a small study's, the one fitted to images."""
+        return self.recipe or ("images" if self.scale == "small" and self.images != BUNDLED else None)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One row, ready to be made."""
+
+    row: Row
+    recipe: str
+    """As it is typed."""
+    method: str | None
+    before: Mapping[str, str]
+    """What the scale and its user set in all rows of this base, path to text."""
+    changes: Mapping[str, str]
+    """What the row changes, path to text."""
+    run: Run
+    """At seed 0; its steps are those of every seed."""
+    jobs: tuple[Job, ...]
+    """By seed."""
+
+
+def begun_with(base: Base, asked: Asked) -> tuple[str, str | None, dict[str, str]]:
+    """Return the recipe, the method and what is set in all rows of ``base``. Raises UserError where an option and ``--set`` differ."""
+    typed = overrides_of(asked.options, asked.pairs)
+    typed.pop("data.labels", None) if typed.get("data.labels") == "auto" else None
+    if asked.own is None:
+        return base.recipe, base.method, {**asked.size.changes, **base.changes, **typed}
+    method = base.method or recipe_name(base.recipe).partition("/")[0]
+    method = "simsiam" if method == "demo" else method
+    epochs = {path: text for path, text in base.changes.items() if path == "train.epochs" and asked.scale != "paper"}
+    return asked.own, method, {**asked.size.changes, **epochs, **typed}
+
+
+def beforehand(studies: Mapping[str, tuple[Study, Mapping[str, Row]]], asked: Asked) -> None:
+    """Raise UserError for what is wrong with any base whatever the images are, and where a row changes what was asked for of all."""
+    seen: set[tuple[str, ...]] = set()
+    for study, rows in studies.values():
+        for name, row in rows.items():
+            recipe, method, before = begun_with(study.base_of(name, asked.scale), asked)
+            key = (recipe, method or "", *(f"{path}={text}" for path, text in before.items()))
+            if key not in seen:
+                check(recipe_name(recipe, method), before, asked.images)
+            seen.add(key)
+            _refuse_both(study, name, row, asked)
+
+
+def _refuse_both(study: Study, name: str, row: Row, asked: Asked) -> None:
+    """Raise UserError where a row sets what was set of all rows; a multiple of it is one of what was set."""
+    typed = overrides_of(asked.options, asked.pairs)
+    for path, value in row.changed(asked.scale).items():
+        if path in typed and isinstance(value, str):
+            option = next((f"--{flag}" for flag, field in FLAGS.items() if field == path), f"--set {path}")
+            raise UserError(f"{option} {typed[path]}: is what the row {name!r} of {study.name} changes (to {value}); leave it to the study")
+
+
+def planned(study: Study, rows: Mapping[str, Row], asked: Asked, splits: "Splits", has_gpu: Callable[[], bool]) -> dict[str, Planned]:
+    """Return ``rows`` with their runs, by name. Raises UserError for a row that cannot be trained on these images, naming it."""
+    found = {}
+    for name, row in rows.items():
+        recipe, method, before = begun_with(study.base_of(name, asked.scale), asked)
+        try:
+            begun = resolved(recipe_name(recipe, method), splits, asked.images, before, has_gpu).run
+            changes = texts(row.changed(asked.scale), begun)
+            run = overridden(begun, changes)
+        except UserError as error:
+            raise UserError(f"{study.name}, row {name!r}: {error}") from None
+        if run.train.batch > len(splits.train):
+            raise UserError(
+                f"{study.name}, row {name!r}: a step takes {run.train.batch} images and {asked.images} has {len(splits.train)}; "
+                "take a smaller --batch, more images, or other --rows"
+            )
+        jobs = tuple(_job(asked, recipe, method, {**before, **changes}, run, seed, row, name == study.reference) for seed in range(asked.seeds))
+        found[name] = Planned(row, recipe, method, before, changes, run, jobs)
+    return found
+
+
+def _job(asked: Asked, recipe: str, method: str | None, overrides: Mapping[str, str], run: Run, seed: int, row: Row, reference: bool) -> Job:
+    size, study_wide = asked.size, {"train.on_collapse": "warn"}  # a row that collapses is to be seen to its end
+    same = {"images": asked.images, "recipe": recipe_name(recipe, method), "overrides": dict(overrides), "device": asked.device}
+    return Job(
+        out=place(asked.out, run.method.name, same, seed),
+        images=asked.images,
+        recipe=recipe,
+        method=method,
+        overrides={"train.seed": str(seed), **study_wide, **overrides},
+        device=asked.device,
+        protocols=size.protocols,
+        judged_by=size.judged,
+        random=reference,
+        heads=tuple(sorted({0, row.head})),
+    )

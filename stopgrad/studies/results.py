@@ -1,0 +1,138 @@
+"""A study's record as a terminal, Markdown and CSV show it, and where it is kept."""
+
+import csv
+import io
+import json
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stopgrad.errors import UserError
+from stopgrad.files import write_whole
+from stopgrad.progress import table
+from stopgrad.studies.table import Record, mean, out_files, spread
+
+FORM = 1
+"""Version of results.json."""
+
+
+def as_text(record: Record) -> list[str]:
+    """Return the question, the table and the verdicts for a terminal."""
+    head, *body = _grid(record)
+    lines = [record["question"], f"{record['source']}; here: {record['about']}", "", *table(head, body), "", *textwrap.wrap(reading(record), 150)]
+    return lines + [""] + verdicts(record) + [f"{c['score']}: rank correlation {c['rho']:+.2f} over {c['runs']} runs" for c in record["correlations"]]
+
+
+def verdicts(record: Record) -> list[str]:
+    """Return one line a finding."""
+    return [f"{row['name']}: {v['finding']}: {v['outcome']} ({v['said']})" for row in record["rows"] for v in row["verdicts"]]
+
+
+def reading(record: Record) -> str:
+    """Return how the table is read."""
+    seeds, main = record["seeds"], record["protocols"][0]
+    few = " Few seeds give wide intervals." if 1 < seeds <= 5 else " One seed gives no interval." if seeds == 1 else ""
+    images = (
+        f" on {record['test_images']:,} test images (between two runs, less than about {record['noise']:.1f} points may be chance of these images)"
+    )
+    said = f"Top-1, per cent, last epoch{images if record['test_images'] else ''}, mean ± standard deviation over seeds. "
+    said += (
+        f"Difference: {main}, to {record['reference']!r}, paired by seed (same initial backbone, order and views), with Student's 95 % interval.{few}"
+    )
+    return said + (f" {record['remark']}" if record["remark"] else "")
+
+
+def write(record: Record, out: Path) -> list[Path]:
+    """Write a study's table as Markdown and CSV, and its record into results.json beside those of other studies; return where."""
+    markdown, values, results = out_files(out, record["study"])
+    write_whole(markdown, _markdown(record).encode())
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows(_values(record))
+    write_whole(values, buffer.getvalue().encode())
+    kept = read(results) | {record["study"]: record}
+    write_whole(results, (json.dumps({"form": FORM, "studies": kept}, indent=1, ensure_ascii=False) + "\n").encode())
+    return [markdown, values, results]
+
+
+def read(results: Path) -> dict[str, Record]:
+    """Return the records of results.json by study; none where there is no file. Raises UserError for a damaged one."""
+    if not results.exists():
+        return {}
+    try:
+        record = json.loads(results.read_text())
+        studies: dict[str, Record] = record["studies"]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{results}: is damaged, or no results.json of studies; move it away, the runs are kept and it is made anew") from None
+    return studies
+
+
+def _grid(record: Record) -> list[list[str]]:
+    head = ["row", "changes", *record["protocols"], "difference", "std", "monitor", "paper", "findings"]
+    return [head, *(_random(record) if any(record["random"].values()) else []), *(_cells(row, record) for row in record["rows"])]
+
+
+def _random(record: Record) -> list[list[str]]:
+    return [["random initialisation", "", *(spread(record["random"].get(p, ())) for p in record["protocols"]), "", "", "", "", ""]]
+
+
+def _cells(row: Record, record: Record) -> list[str]:
+    std = mean(row["std"])
+    return [
+        row["name"],
+        changed(row),
+        *(spread(row["top1"][p]) for p in record["protocols"]),
+        _difference(row["difference"]),
+        "" if std is None else f"{std:.2f}",
+        ", ".join(sorted(set(row["states"]))) or "not done",
+        "" if row["published"] is None else f"{row['published']:.1f}",
+        "; ".join(f"{v['finding']}: {v['outcome']}" for v in row["verdicts"]),
+    ]
+
+
+def changed(row: Record) -> str:
+    """Return what a row changes, and where it is judged."""
+    other = f"{row['method']}; " if row["method"] else ""
+    head = f"after {row['head']} layer{'s' if row['head'] > 1 else ''} of the projector" if row["head"] else ""
+    return other + ", ".join([*(f"{path}={text}" for path, text in row["changes"].items()), *([head] if head else [])])
+
+
+def _difference(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    ends = f" ({found['interval'][0]:+.1f} to {found['interval'][1]:+.1f})" if found["interval"] else ""
+    return f"{found['points']:+.1f}{ends}"
+
+
+def _markdown(record: Record) -> str:
+    head, *body = _grid(record)
+    lines = [f"# {record['study']}: {record['question']}", "", f"{record['source']}. Here: {record['about']}; images: {record['images']}.", ""]
+    lines += ["| " + " | ".join(_escaped(cells)) + " |" for cells in (head, ["---"] * len(head), *body)]
+    lines += ["", *textwrap.wrap(reading(record), 150), "", "Verdicts:", "", *(f"- {line}" for line in verdicts(record))]
+    if record["correlations"]:
+        lines += ["", "Label-free scores and accuracy:", "", "| score | of | rank correlation | runs |", "| --- | --- | --- | --- |"]
+        lines += [f"| {c['score']} | {c['of']} | {c['rho']:+.2f} | {c['runs']} |" for c in record["correlations"]]
+    lines += ["", *_made(record["made"]), "", "```", *record["commands"], "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _made(made: Record) -> list[str]:
+    if not made:
+        return ["Not begun."]
+    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items() if version)
+    return textwrap.wrap(f"Begun {made['date'][:10]}, {versions}, Python {made['python']}, {made['platform']}, {made['cores']} cores.", 150)
+
+
+def _escaped(cells: Sequence[str]) -> list[str]:
+    return [cell.replace("|", "\\|") for cell in cells]
+
+
+def _values(record: Record) -> list[list[object]]:
+    """Return a line a row and seed, every number as it stands in the files."""
+    head = ["row", "changes", "seed", *record["protocols"], "monitor", "std", "paper", "run"]
+    lines: list[list[object]] = [list(head)]
+    for row in record["rows"]:
+        for i, (seed, state) in enumerate(zip(row["at_seeds"], row["states"], strict=True)):
+            told = [row["top1"][p][i] for p in record["protocols"]]
+            lines.append([row["name"], changed(row), seed, *told, state, row["std"][i], row["published"], row["runs"][seed]])
+    return lines

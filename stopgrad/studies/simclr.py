@@ -1,0 +1,143 @@
+"""The experiments of the SimCLR paper. Chen et al., arXiv:2002.05709; its accuracies: linear, ResNet-50, ImageNet, 100 epochs, batch 4096."""
+
+from collections.abc import Mapping
+
+from stopgrad.studies.scales import of_method, with_values
+from stopgrad.studies.study import LEARNS, Finding, Row, Scale, Study, Times, Value, above, below, near
+
+PAPER = "SimCLR (arXiv:2002.05709)"
+EPOCHS = {"train.epochs": "100"}
+SIMCLR = of_method("simclr", "simclr/imagenet", EPOCHS)
+SHARP = of_method("simclr", "simclr/imagenet", EPOCHS, {"method.temperature": "0.1"})
+
+
+def _temperature(value: str, published: float) -> Row:
+    return Row({"method.temperature": value}, published=published, findings=(LEARNS, below("0.1")))
+
+
+TEMPERATURE = Study(
+    name="temperature",
+    question="How sharply should SimCLR's loss tell the nearest images from the others?",
+    source=f"{PAPER}, Table 5",
+    base=with_values(SHARP, {"gpu": {"method.temperature": "0.1"}}),
+    rows={
+        "0.1": Row(published=64.4, findings=(LEARNS,)),
+        "0.05": _temperature("0.05", 59.7),
+        "0.5": _temperature("0.5", 60.7),
+        "1": _temperature("1.0", 58.0),
+    },
+    remark="On CIFAR-10 the paper finds 0.5 better once training is longer than 300 epochs (App. B.9).",
+)
+
+STRENGTHS = (("1/8", 0.125, 59.6), ("1/4", 0.25, 61.0), ("1/2", 0.5, 62.6))
+
+
+def _jitter(strength: float, grey: bool) -> str:
+    """Return SimCLR's colour jitter at a strength; of grey images only brightness and contrast."""
+    bright, hue = f"{0.8 * strength:g}", f"{0.2 * strength:g}"
+    return f"{bright},{bright},0,0" if grey else f"{bright},{bright},{bright},{hue}"
+
+
+def _strength(strength: float, published: float) -> Row:
+    colour: Mapping[str, Value] = {"views.jitter": _jitter(strength, grey=False)}
+    return Row(colour, {"small": {"views.jitter": _jitter(strength, grey=True)}}, published=published, findings=(LEARNS, below("1")))
+
+
+COLOUR_STRENGTH = Study(
+    name="colour-strength",
+    question="How strongly should the colours of the views be changed?",
+    source=f"{PAPER}, Table 1 and App. A",
+    base=with_values(
+        SIMCLR,
+        {"paper": {"views.blur": "0"}, "gpu": {"views.jitter": _jitter(1, grey=False)}, "small": {"views.jitter": _jitter(1, grey=True)}},
+    ),
+    rows={
+        "1": Row(published=63.2, findings=(LEARNS,)),
+        **{name: _strength(strength, published) for name, strength, published in STRENGTHS},
+        "1, blur": Row({"views.blur": "0.5"}, published=64.5, findings=(LEARNS, above("1"))),
+        "1, blur, no flip": Row(
+            {"views.blur": "0.5", "views.flip": "0"}, published=63.4, findings=(LEARNS, below("1, blur")), scales=("paper", "gpu")
+        ),
+    },
+    remark="Shares of (0.8, 0.8, 0.8, 0.2) for brightness, contrast, saturation and hue. The bundled images are grey: two of the four are left, "
+    "and they are not flipped.",
+)
+
+HEAD = Study(
+    name="head",
+    question="Should SimCLR have a head, what kind, and is the layer before or after it the better representation?",
+    source=f"{PAPER}, Fig. 8",
+    base=SIMCLR,
+    rows={
+        "non-linear": Row(findings=(LEARNS,)),
+        "non-linear, after it": Row(head=2, findings=(below("non-linear"),)),
+        "linear": Row({"method.projector": "128"}, findings=(LEARNS, below("non-linear"))),
+        "linear, after it": Row({"method.projector": "128"}, head=1, findings=(below("linear"),)),
+        "32 wide": Row(
+            {"method.projector": "2048,32"},
+            {"small": {"method.projector": "512,32"}, "gpu": {"method.projector": "512,32"}},
+            findings=(near("non-linear"),),
+        ),
+        "512 wide": Row(
+            {"method.projector": "2048,512"},
+            {"small": {"method.projector": "512,512"}, "gpu": {"method.projector": "512,512"}},
+            findings=(near("non-linear"),),
+        ),
+    },
+    remark="The text gives about 3 points from linear to non-linear, and more than 10 from after the head to before it; the bars have no numbers.",
+)
+
+BATCHES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2)
+"""Multiples of the default: 256 to 8192 in the paper."""
+LENGTHS = (1, 2, 4, 8)
+TABLE_B1 = {
+    "linear": (
+        (57.5, 61.9, 64.7, 66.6),
+        (60.7, 64.0, 66.2, 67.8),
+        (62.8, 65.3, 67.2, 68.5),
+        (64.0, 66.1, 68.1, 68.9),
+        (64.6, 66.5, 68.2, 68.9),
+        (64.8, 66.6, 67.8, 69.0),
+    ),
+    "sqrt": (
+        (62.8, 64.3, 65.7, 66.5),
+        (63.8, 65.6, 66.7, 67.4),
+        (64.3, 66.1, 67.2, 68.3),
+        (64.7, 66.8, 67.9, 68.8),
+        (64.5, 66.8, 68.0, 69.1),
+        (64.8, 67.0, 68.3, 69.1),
+    ),
+}
+"""Rule to accuracies: a line a batch, a column a length."""
+
+
+def _cell(rule: str, i: int, j: int) -> tuple[str, Row]:
+    """Return the name and the row of a batch, a length and a rule of the rate."""
+    changes: dict[str, Value] = {}
+    changes |= {} if BATCHES[i] == 1 else {"train.batch": Times(BATCHES[i])}
+    changes |= {} if LENGTHS[j] == 1 else {"train.epochs": Times(LENGTHS[j])}
+    changes |= {} if rule == "linear" else {"optim.lr_rule": "sqrt", "optim.lr": "0.075"}
+    findings: list[Finding] = [LEARNS]
+    findings += [below(_named("linear", 4, j))] if rule == "linear" and BATCHES[i] < 1 and LENGTHS[j] == 1 else []
+    findings += [above(_named("linear", i, j))] if rule == "sqrt" and BATCHES[i] < 1 and LENGTHS[j] == 1 else []
+    findings += [above(_named(rule, i, 0))] if j == 1 else []
+    scales: tuple[Scale, ...] = ("paper", "gpu", "small") if rule == "linear" and LENGTHS[j] <= 2 else ("paper",)
+    return _named(rule, i, j), Row(changes, published=TABLE_B1[rule][i][j], findings=tuple(findings), scales=scales)
+
+
+def _named(rule: str, i: int, j: int) -> str:
+    batch = {1: "1", 2: "2"}.get(int(BATCHES[i]), f"1/{round(1 / BATCHES[i])}")
+    return f"batch {batch}, epochs {LENGTHS[j]}x" + (", sqrt" if rule == "sqrt" else "")
+
+
+_CELLS = [_cell(rule, i, j) for rule in TABLE_B1 for j in range(len(LENGTHS)) for i in (4, 0, 1, 2, 3, 5)]
+BATCH_AND_EPOCHS = Study(
+    name="batch-and-epochs",
+    question="How large a batch does SimCLR need, and does longer training make up for a small one?",
+    source=f"{PAPER}, Fig. 9 and Table B.1",
+    base=with_values(SIMCLR, {"small": {"train.batch": "256"}}),
+    rows=dict(_CELLS),
+    remark="Multiples of batch 4096 and of 100 epochs, with the rate by the linear rule; sqrt: by the square root of the batch.",
+)
+
+STUDIES = (TEMPERATURE, COLOUR_STRENGTH, HEAD, BATCH_AND_EPOCHS)

@@ -1,0 +1,148 @@
+"""What a study is: a base at every scale, rows that each change named values, and what the paper found, as something that can be checked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from stopgrad.config import Run, to_json
+
+Scale = Literal["paper", "gpu", "small"]
+"""paper: the published setting. gpu: CIFAR-10 and a ResNet-18. small: the bundled images, for two cores."""
+Kind = Literal["collapses", "learns", "diverges", "above", "below", "near"]
+
+
+@dataclass(frozen=True)
+class Times:
+    """A value that is so many times the base's: it then means the same at every scale."""
+
+    factor: float
+
+
+Value = str | Times
+"""A text, as ``--set`` reads it, or a multiple of the base's number."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """What rows begin with: a recipe, or its data, view, backbone and length with another method, and the values that this scale needs."""
+
+    recipe: str
+    method: str | None = None
+    changes: Mapping[str, str] = field(default_factory=dict)
+
+
+Bases = Mapping[Scale, Base]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a paper found of a row, to be looked for here."""
+
+    kind: Kind
+    other: str = ""
+    """above, below, near: the row that it is compared with."""
+    points: float = 0.0
+    """near: the difference, in points of accuracy, that is taken for none."""
+
+    @property
+    def words(self) -> str:
+        """The finding as a predicate of its row."""
+        match self.kind:
+            case "learns":
+                return "does not collapse"
+            case "near":
+                return f"within {self.points:g} points of {self.other}"
+            case "above" | "below":
+                return f"{self.kind} {self.other}"
+            case _:
+                return self.kind
+
+
+COLLAPSES, LEARNS, DIVERGES = Finding("collapses"), Finding("learns"), Finding("diverges")
+
+
+def above(other: str) -> Finding:
+    """Return the finding that a row is more accurate than ``other``."""
+    return Finding("above", other)
+
+
+def below(other: str) -> Finding:
+    """Return the finding that a row is less accurate than ``other``."""
+    return Finding("below", other)
+
+
+def near(other: str, points: float = 2.0) -> Finding:
+    """Return the finding that a row is as accurate as ``other``, up to ``points``."""
+    return Finding("near", other, points)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: its base with exactly ``changes``, path to value."""
+
+    changes: Mapping[str, Value] = field(default_factory=dict)
+    at: Mapping[Scale, Mapping[str, Value]] = field(default_factory=dict)
+    """What stands in place of ``changes`` at a scale where other values mean the same."""
+    base: Bases | None = None
+    """The row's own base, where it is another method's; None: the study's."""
+    published: float | None = None
+    """The paper's accuracy, per cent."""
+    findings: tuple[Finding, ...] = ()
+    head: int = 0
+    """Judged on the features after this many layers of the projector; 0: on the backbone's."""
+    scales: tuple[Scale, ...] = ("paper", "gpu", "small")
+    """Where the row is done."""
+
+    def changed(self, scale: Scale) -> Mapping[str, Value]:
+        """Return what the row changes at ``scale``."""
+        return self.at.get(scale, self.changes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """One table or figure of a paper."""
+
+    name: str
+    question: str
+    """In one sentence, for somebody who has not read the paper."""
+    source: str
+    """The paper, and the place in it."""
+    base: Bases
+    rows: Mapping[str, Row]
+    """The first is what the others are read against."""
+    curves: bool = False
+    """Whether the figure is of what happens while training: loss, std and kNN against the steps."""
+    grid: tuple[str, str] | None = None
+    """Two fields whose values span a map of the accuracy, with what collapsed in it."""
+    scores: bool = False
+    """Whether label-free scores of every run are taken too, and held against its accuracy."""
+    images: str = ""
+    """The images that the paper's numbers are of, where these are not the scale's."""
+    remark: str = ""
+    """What a reader of the paper's numbers must know."""
+
+    def rows_at(self, scale: Scale) -> Mapping[str, Row]:
+        """Return the rows that are done at ``scale``."""
+        return {name: row for name, row in self.rows.items() if scale in row.scales}
+
+    @property
+    def reference(self) -> str:
+        """The name of the row that the others are read against."""
+        return next(iter(self.rows))
+
+    def base_of(self, row: str, scale: Scale) -> Base:
+        """Return what ``row`` begins with at ``scale``."""
+        return (self.rows[row].base or self.base)[scale]
+
+
+def texts(changes: Mapping[str, Value], run: Run) -> dict[str, str]:
+    """Return ``changes`` as texts, path to what ``--set`` reads; a multiple is one of ``run``'s own value."""
+    return {path: _multiple(value, path, run) if isinstance(value, Times) else value for path, value in changes.items()}
+
+
+def _multiple(times: Times, path: str, run: Run) -> str:
+    value: Any = to_json(run)
+    for key in path.split("."):
+        value = value[key]
+    assert isinstance(value, int | float), f"{path} is no number"
+    return str(max(1, round(value * times.factor))) if isinstance(value, int) else f"{value * times.factor:.6g}"
