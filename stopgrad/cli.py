@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import NoReturn
 
 from stopgrad import __version__
-from stopgrad.commands import bench, compare, demo, embed, evaluate, export, inspect, methods, pack, pretrain, recipes, report, show, study
+from stopgrad.commands import bench, compare, demo, embed, evaluate, export, inspect, methods, pack, pretrain, recipes, report, scores, show, study
 from stopgrad.errors import Lost, UserError
 from stopgrad.world import world
 
@@ -53,7 +53,7 @@ class _Verb(_Parser):
         return found, rest
 
 
-COMMANDS = (demo, inspect, pack, bench, pretrain, evaluate, compare, study, report, embed, export, recipes, methods, show)
+COMMANDS = (demo, inspect, pack, bench, pretrain, evaluate, scores, compare, study, report, embed, export, recipes, methods, show)
 """In the order of the help."""
 
 

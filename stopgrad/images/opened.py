@@ -19,9 +19,14 @@ def open_images(images: Any, labels: LabelRule) -> Splits:
 
 def judged_images(run: Run, path: Path, images: Any | None, labels: LabelRule) -> Splits:
     """Return the labelled images that the run in ``path`` is judged on: ``images``, or for None its own. Raises UserError without labels."""
-    splits = open_images(_own(run, path), run.data.labels) if images is None else open_images(images, labels)
+    splits = own_images(run, path) if images is None else open_images(images, labels)
     refuse_unjudgeable(splits)
     return splits
+
+
+def own_images(run: Run, path: Path) -> Splits:
+    """Return the images that the run in ``path`` was trained on. Raises UserError when they were arrays, which are nowhere to be found."""
+    return open_images(_own(run, path), run.data.labels)
 
 
 def refuse_unjudgeable(splits: Splits) -> None:

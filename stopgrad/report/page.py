@@ -92,10 +92,10 @@ def render(folders: Sequence[Judged], thumbnail: Thumbnail | None) -> str:
         "data": {"charts": hover_data, "frame": FRAME, "map": pictures.data},
         "version": stopgrad.__version__,
     }
-    return _environment().get_template("page.html.jinja").render(page)
+    return environment().get_template("page.html.jinja").render(page)
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     jinja = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -19,7 +19,7 @@ FORM = 1
 
 def as_text(record: Record) -> list[str]:
     """Return the question, the table and the verdicts for a terminal."""
-    head, *body = _grid(record)
+    head, *body = (cells[:-1] for cells in _grid(record))  # findings are told below
     lines = [record["question"], f"{record['source']}; here: {record['about']}", "", *table(head, body), "", *textwrap.wrap(reading(record), 150)]
     return lines + [""] + verdicts(record) + [f"{c['score']}: rank correlation {c['rho']:+.2f} over {c['runs']} runs" for c in record["correlations"]]
 

@@ -30,7 +30,7 @@ def tabulate(study: Study, rows: Mapping[str, Planned], asked: Asked) -> Record:
         "source": study.source,
         "remark": study.remark,
         "scale": asked.scale,
-        "about": asked.size.about,
+        "about": asked.size.about if asked.own is None else f"recipe {asked.own}",
         "images": asked.images,
         "expected": (study.images if asked.scale == "paper" else "") or asked.size.expected,
         "protocols": list(asked.size.protocols),
@@ -55,7 +55,7 @@ def _row(name: str, row: Planned, found: Mapping[str, list[Measured]], study: St
     return {
         "name": name,
         "recipe": row.recipe,
-        "method": row.method,
+        "method": row.method if row.row.base is not None else None,
         "before": dict(row.before),
         "changes": dict(row.changes),
         "head": row.row.head,

@@ -26,6 +26,7 @@ LAYERS = {
         "what",
         "judging",
         "distilling",
+        "label_free",
         "accuracies",
         "thumbnails",
         "settle",

@@ -1,0 +1,157 @@
+"""The page of studies: question, verdicts, table, figure and commands, all from results.json and the runs beside it."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+import stopgrad
+from stopgrad.errors import UserError
+from stopgrad.files import write_whole
+from stopgrad.report.bars import Bar, bars
+from stopgrad.report.charts import COLOURS, FRAME
+from stopgrad.report.curves import Drawn, draw
+from stopgrad.report.files import RunFiles, read_run
+from stopgrad.report.heat import Cell, heat
+from stopgrad.report.page import environment
+
+RESULTS = "results.json"
+CURVES = ("loss", "std", "knn")
+"""What a study's curves are of, as in the SimSiam paper's Fig. 2."""
+KINDS = {"holds": "healthy", "does not hold": "collapsed", "cannot be told": "warned"}
+"""Outcome of a finding to the colour of the page."""
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the table."""
+
+    name: str
+    changes: str
+    colour: int
+    cells: tuple[str, ...]
+    """Accuracy of every protocol."""
+    difference: str
+    std: str
+    states: str
+    published: str
+    verdicts: tuple[tuple[str, str, str, str], ...]
+    """(kind, finding, outcome, what it rests on)."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One study on the page."""
+
+    record: Record
+    lines: tuple[Line, ...]
+    untrained: tuple[str, ...]
+    """Accuracy of the random initialisation, by protocol; empty where it was not judged."""
+    told: dict[str, int]
+    """Outcome to how many findings have it."""
+    figure: Markup
+    map: Markup | None
+    charts: tuple[Drawn, ...]
+
+
+def write_studies(folder: Path, out: Path) -> Path:
+    """Write the page of all studies in ``folder`` to ``out`` and return it. Raises UserError when results.json is damaged."""
+    try:
+        records = list(json.loads((folder / RESULTS).read_text())["studies"].values())
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{folder / RESULTS}: is damaged; move it away, stopgrad study makes it anew from the runs") from None
+    made = [_section(folder, record) for record in records]
+    data = {"charts": [hover for _, hovers in made for hover in hovers], "frame": FRAME}
+    sections = [section for section, _ in made]
+    title = sections[0].record["study"] if len(sections) == 1 else f"{len(sections)} studies"
+    page = (
+        environment()
+        .get_template("study.html.jinja")
+        .render(title=title, sections=sections, data=data, folder=str(folder), version=stopgrad.__version__)
+    )
+    write_whole(out, page.encode())
+    return out
+
+
+def _section(folder: Path, record: Record) -> tuple[Section, list[Record]]:
+    main = record["protocols"][0]
+    outcomes = [verdict["outcome"] for row in record["rows"] for verdict in row["verdicts"]]
+    began = record["random"][main]
+    figure = bars([_bar(row, main) for row in record["rows"]], statistics.fmean(began) if began else None, record["question"])
+    charts, hovers = _curves(folder, record) if record["curves"] else ((), [])
+    section = Section(
+        record=record,
+        lines=tuple(_line(row, record, i) for i, row in enumerate(record["rows"])),
+        untrained=tuple(_spread(record["random"][p]) for p in record["protocols"]) if began else (),
+        told={outcome: outcomes.count(outcome) for outcome in KINDS if outcome in outcomes},
+        figure=figure,
+        map=_map(record, main) if record["grid"] else None,
+        charts=charts,
+    )
+    return section, hovers
+
+
+def _line(row: Record, record: Record, colour: int) -> Line:
+    changes = ", ".join(f"{path}={text}" for path, text in row["changes"].items())
+    stds = [std for std in row["std"] if std is not None]
+    head = f"after {row['head']} of the projector's layers" if row["head"] else ""
+    return Line(
+        name=row["name"],
+        changes=" · ".join(part for part in (row["method"] or "", changes, head) if part),
+        colour=colour,
+        cells=tuple(_spread(row["top1"][p]) for p in record["protocols"]),
+        difference=_difference(row["difference"]),
+        std=f"{statistics.fmean(stds):.2f}" if stds else "–",
+        states=", ".join(sorted(set(row["states"]))) or "not done",
+        published="" if row["published"] is None else f"{row['published']:.1f}",
+        verdicts=tuple((KINDS[v["outcome"]], v["finding"], v["outcome"], v["said"]) for v in row["verdicts"]),
+    )
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    there = [100 * value for value in values if value is not None]
+    if not there:
+        return "–"
+    return f"{statistics.fmean(there):.1f}" + (f" ± {statistics.stdev(there):.1f}" if len(there) > 1 else "")
+
+
+def _difference(found: Record | None) -> str:
+    if found is None:
+        return ""
+    ends = f" ({found['interval'][0]:+.1f} to {found['interval'][1]:+.1f})" if found["interval"] else ""
+    return f"{found['points']:+.1f}{ends}".replace("-", "−")
+
+
+def _bar(row: Record, main: str) -> Bar:
+    apart = row["difference"]
+    ends = (apart["interval"][0], apart["interval"][1]) if apart and apart["interval"] else None
+    values = tuple(value for value in row["top1"][main] if value is not None)
+    return Bar(row["name"], values, apart["points"] if apart else None, ends, "collapsed" in row["states"])
+
+
+def _map(record: Record, main: str) -> Markup:
+    across, down = record["grid"]["fields"]
+    cells = []
+    for row in record["rows"]:
+        values = [value for value in row["top1"][main] if value is not None]
+        x, y = record["grid"]["at"][row["name"]]
+        cells.append(Cell(x, y, statistics.fmean(values) if values else None, bool({"collapsed", "diverged"} & set(row["states"]))))
+    return heat(cells, (across, down), record["question"])
+
+
+def _curves(folder: Path, record: Record) -> tuple[tuple[Drawn, ...], list[Record]]:
+    """Return the charts of loss, std and kNN against the step, a colour a row and a dash a seed, and the data of their hover."""
+    runs: list[RunFiles] = []
+    for colour, row in enumerate(record["rows"]):
+        for turn, run in enumerate(row["runs"]):
+            if (folder / run / "config.json").exists():
+                runs.append(replace(read_run(folder / run, f"{row['name']}, seed {turn}"), colour=colour % COLOURS + COLOURS * turn))
+    drawn, hovers = draw(runs) if runs else ([], [])
+    charts = tuple(replace(chart, key=f"{record['study']}-{chart.key}") for chart in drawn if chart.key in CURVES)
+    return charts, [hover | {"key": f"{record['study']}-{hover['key']}"} for hover in hovers if hover["key"] in CURVES]
