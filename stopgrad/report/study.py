@@ -18,6 +18,7 @@ from stopgrad.report.curves import Drawn, draw
 from stopgrad.report.files import RunFiles, read_run
 from stopgrad.report.heat import Cell, heat
 from stopgrad.report.page import environment
+from stopgrad.report.results import PROTOCOLS
 
 RESULTS = "results.json"
 CURVES = ("loss", "std", "knn")
@@ -70,11 +71,8 @@ def write_studies(folder: Path, out: Path) -> Path:
     data = {"charts": [hover for _, hovers in made for hover in hovers], "frame": FRAME}
     sections = [section for section, _ in made]
     title = sections[0].record["study"] if len(sections) == 1 else f"{len(sections)} studies"
-    page = (
-        environment()
-        .get_template("study.html.jinja")
-        .render(title=title, sections=sections, data=data, folder=str(folder), version=stopgrad.__version__)
-    )
+    template = environment().get_template("study.html.jinja")
+    page = template.render(title=title, sections=sections, data=data, folder=str(folder), names=PROTOCOLS, version=stopgrad.__version__)
     write_whole(out, page.encode())
     return out
 

@@ -1,5 +1,6 @@
 """From what was asked to the runs: every row's base, what exactly it changes, and its runs by seed."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,16 @@ class Asked:
     def size(self) -> Size:
         """What the scale says of all runs."""
         return SIZES[self.scale]
+
+    def command(self, study: str) -> str:
+        """Return the command that asks for ``study`` as it was asked for."""
+        size, words = self.size, ["stopgrad", "study", study, "--scale", self.scale]
+        words += [] if self.images == size.data else ["--data", self.images]
+        words += [] if self.recipe is None else ["--recipe", self.recipe]
+        words += [word for name, value in self.options.items() for word in (f"--{name}", value)]
+        words += [word for pair in self.pairs for word in ("--set", pair)]
+        words += [] if self.device == "auto" else ["--device", self.device]
+        return shlex.join([*words, "--seeds", str(self.seeds), "--out", str(self.out)])
 
     @property
     def own(self) -> str | None:

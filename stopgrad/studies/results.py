@@ -112,7 +112,7 @@ def _markdown(record: Record) -> str:
     if record["correlations"]:
         lines += ["", "Label-free scores and accuracy:", "", "| score | of | rank correlation | runs |", "| --- | --- | --- | --- |"]
         lines += [f"| {c['score']} | {c['of']} | {c['rho']:+.2f} | {c['runs']} |" for c in record["correlations"]]
-    lines += ["", *_made(record["made"]), "", "```", *record["commands"], "```"]
+    lines += ["", *_made(record["made"]), "", "```", record["command"], "```", "", "which types:", "", "```", *record["commands"], "```"]
     return "\n".join(lines) + "\n"
 
 

@@ -44,6 +44,7 @@ def tabulate(study: Study, rows: Mapping[str, Planned], asked: Asked) -> Record:
         "grid": _grid(study.grid, rows) if study.grid else None,
         "curves": study.curves,
         "made": _made(reference, asked),
+        "command": asked.command(study.name),
         "commands": [shlex.join(("stopgrad", *words)) for row in rows.values() for job in row.jobs for words in job.all_commands()],
     }
 

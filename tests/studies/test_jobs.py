@@ -1,0 +1,137 @@
+"""The runs of studies: shared by a digest of what was asked for, and what is left to do of each."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stopgrad.beforehand import overrides_of
+from stopgrad.cli import parser
+from stopgrad.errors import UserError
+from stopgrad.images.opened import open_images
+from stopgrad.images.source import Splits
+from stopgrad.images.sources import open_splits
+from stopgrad.plan import recipe_name
+from stopgrad.studies.catalogue import STUDIES, choose
+from stopgrad.studies.jobs import Job, place, shared
+from stopgrad.studies.measured import measured
+from stopgrad.studies.resolve import Asked, Planned, beforehand, planned
+
+
+def asked(out: Path, seeds: int = 1, **changes: object) -> Asked:
+    words: dict[str, object] = {"scale": "small", "images": "bundled", "recipe": None, "options": {}, "pairs": [], "device": "auto"}
+    return Asked(**(words | {"seeds": seeds, "out": out} | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Splits:
+    return open_splits("bundled", "auto")
+
+
+def tables(names: list[str], wanted: Asked, splits: Splits) -> Mapping[str, Mapping[str, Planned]]:
+    return {name: planned(study, rows, wanted, splits, lambda: False) for name, (study, rows) in choose(names, "small", None).items()}
+
+
+def jobs_of(found: Mapping[str, Mapping[str, Planned]]) -> list[Job]:
+    return [job for rows in found.values() for row in rows.values() for job in row.jobs]
+
+
+def test_what_two_studies_ask_for_is_one_run(bundled: Splits, tmp_path: Path) -> None:
+    found = tables(["predictor", "stop-gradient", "similarity"], asked(tmp_path, seeds=2), bundled)
+    assert found["predictor"]["baseline"].jobs[1].out == found["stop-gradient"]["with"].jobs[1].out
+    assert found["predictor"]["rate not decayed"].jobs[0].out == found["similarity"]["cosine"].jobs[0].out
+    assert found["predictor"]["baseline"].jobs[0].out != found["predictor"]["baseline"].jobs[1].out
+    every = shared(jobs_of(found))
+    assert (len(jobs_of(found)), len(every)) == (16, 12)
+    merged = {job.out: job for job in every}
+    assert not found["predictor"]["rate not decayed"].jobs[0].random
+    assert merged[found["similarity"]["cosine"].jobs[0].out].random, "judged by all that any study asks for"
+
+
+def test_a_digest_is_of_everything_but_the_seed(bundled: Splits, tmp_path: Path) -> None:
+    def out(**changes: object) -> Path:
+        return tables(["stop-gradient"], asked(tmp_path, **changes), bundled)["stop-gradient"]["with"].jobs[0].out  # type: ignore[arg-type]
+
+    places = [out(), out(options={"epochs": "3"}), out(pairs=["net.width=8"]), out(device="cpu"), out(options={"backbone": "resnet18"})]
+    assert len(set(places)) == len(places)
+    assert out(options={"epochs": "10"}) == out(), "the scale's own value, typed"
+    assert place(tmp_path, "simsiam", {"a": 1}, 3).name.endswith("-3")
+
+
+def test_what_a_run_types_asks_for_what_it_holds(bundled: Splits, tmp_path: Path) -> None:
+    for row in tables(["batch-norm", "em-hypothesis"], asked(tmp_path), bundled).values():
+        for one in row.values():
+            (job,) = one.jobs
+            typed = parser().parse_args(job.pretrain)
+            assert overrides_of(vars(typed), typed.overrides) == {"data.labels": "auto", **job.overrides}
+            assert recipe_name(typed.recipe, typed.method) == one.run.recipe
+            assert typed.on_collapse == "warn"
+
+
+def finished(job: Job, verdict: str = "healthy", state: str = "finished", **judged: float) -> None:
+    job.out.mkdir(parents=True)
+    (job.out / "status.json").write_text(json.dumps({"state": state, "verdict": {"state": verdict}}))
+    (job.out / "metrics.jsonl").write_text(json.dumps({"step": 1, "std": 0.9, "rank": 12.0}) + "\n")
+    records = [{"features": f, "protocol": p, "top1": v, "interval": [0, 1], "test_images": 20} for f, v in judged.items() for p in ("lbfgs", "knn")]
+    (job.out / "evaluations.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+
+
+def test_what_is_left_of_a_run(bundled: Splits, tmp_path: Path) -> None:
+    rows = tables(["head"], asked(tmp_path, seeds=4), bundled)["head"]
+    before, after = rows["non-linear"].jobs, rows["non-linear, after it"].jobs
+    assert before[0].out == after[0].out
+    job = shared([before[0], after[0]])[0]
+    assert [words[0] for words in job.commands()] == ["pretrain", "evaluate", "evaluate"]
+    assert job.commands()[1][-2:] == ("random", "backbone")
+    assert job.commands()[2][-2:] == ("--head", "2")
+    finished(job, backbone=0.8, random=0.5)
+    assert job.commands() == [job.evaluate(("backbone",), 2)]
+    assert measured([job], head=2) == []
+    assert measured([job])[0].top1 == {"lbfgs": 0.8, "knn": 0.8}
+    assert measured([job])[0].label_free == {"std": 0.9, "rank": 12.0}
+    finished(before[1], verdict="diverged", state="failed")
+    assert before[1].commands() == []
+    assert (measured([before[1]])[0].state, measured([before[1]])[0].top1) == ("diverged", {})
+    finished(before[2], state="interrupted")
+    assert [words[0] for words in before[2].commands()] == ["pretrain", "evaluate"]
+    finished(before[3], verdict="collapsed", random=0.5)
+    assert before[3].commands() == [before[3].evaluate(("backbone",))]
+
+
+def test_images_of_ones_own_take_the_recipe_that_is_fitted_to_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "photos"
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+        for i in range(12):
+            Image.fromarray(rng.integers(0, 255, (16, 16, 3)).astype(np.uint8)).save(folder / name / f"{i}.png")
+    wanted = asked(tmp_path / "out", images=str(folder), pairs=["train.batch=4"])
+    rows = tables(["similarity", "crossings"], wanted, open_images(str(folder), "auto"))
+    assert rows["similarity"]["cosine"].run.recipe == "images"
+    assert rows["crossings"]["swav"].run.recipe == "swav/images"
+    assert rows["similarity"]["cross-entropy"].run.train.epochs == 10
+
+
+def test_mistakes_are_told_before_images_are_opened(tmp_path: Path) -> None:
+    chosen = choose(["predictor"], "small", None)
+    with pytest.raises(UserError, match=r"--set method.predictor fixed: is what the row 'none' of predictor changes \(to none\)"):
+        beforehand(chosen, asked(tmp_path, pairs=["method.predictor=fixed"]))
+    with pytest.raises(UserError, match="did you mean 'width'"):
+        beforehand(chosen, asked(tmp_path, pairs=["net.widht=3"]))
+    with pytest.raises(UserError, match=r"--epochs 3 and --set train\.epochs=4 contradict"):
+        beforehand(chosen, asked(tmp_path, pairs=["train.epochs=4"], options={"epochs": "3"}))
+    with pytest.raises(UserError, match=r"no study 'batchsize'; did you mean 'batch-size'\?"):
+        choose(["batchsize"], "small", None)
+    with pytest.raises(UserError, match="rows are of one study, and 2 are named"):
+        choose(["predictor", "similarity"], "small", ["none"])
+    with pytest.raises(UserError, match="comparison has no row 'simsiam, 8x' at scale small"):
+        choose(["comparison"], "small", ["simsiam, 8x"])
+    assert "cifar10-curve" in STUDIES
+
+
+def test_a_batch_larger_than_the_images_names_its_row(tmp_path: Path, bundled: Splits) -> None:
+    with pytest.raises(UserError, match="batch-size, row '8x': a step takes 16000 images and bundled has 10000"):
+        tables(["batch-size"], asked(tmp_path, options={"batch": "2000"}), bundled)

@@ -1,0 +1,146 @@
+"""stopgrad study from the command line to the table, at toy size: what is shared, what a kill leaves, and every study once."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stopgrad.cli import main
+from stopgrad.runs import read_lines
+from stopgrad.studies.catalogue import STUDIES
+from stopgrad.studies.study import Study
+
+TOY = ["net.width=4", "views.size=8", "data.size=8", "train.precision=fp32"]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for name, colour in (("red", (200, 40, 40)), ("blue", (40, 40, 200))):
+        (root / name).mkdir()
+        for i in range(80):
+            Image.fromarray(np.clip(rng.normal(colour, 30, (12, 12, 3)), 0, 255).astype(np.uint8)).save(root / name / f"{i:02d}.png")
+    return root
+
+
+def words(photos: Path, out: Path, *studies: str, batch: int = 16, more: tuple[str, ...] = ()) -> list[str]:
+    settings = [w for s in TOY for w in ("--set", s)]
+    shared = ["--data", str(photos), "--recipe", "demo", "--batch", str(batch), "--device", "cpu", "--out", str(out)]
+    return ["study", *studies, *shared, *settings, *more]
+
+
+def table(out: Path, study: str) -> list[dict[str, str]]:
+    return list(csv.DictReader((out / f"{study}.csv").read_text().splitlines()))
+
+
+@pytest.mark.whole
+def test_two_studies_share_runs_and_a_second_call_does_nothing(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    asked = words(photos, out, "stop-gradient", "predictor", more=("--epochs", "1", "--seeds", "2"))
+    assert main(asked) == 0
+    said = capsys.readouterr().out
+    assert "10 runs, 0 of them done already; training the others takes about" in said
+    assert "10 of 10" in said
+    assert len(list((out / "runs").glob("*/config.json"))) == 10
+    rows = table(out, "stop-gradient")
+    assert [(row["row"], row["seed"]) for row in rows] == [("with", "0"), ("with", "1"), ("without", "0"), ("without", "1")]
+    for row in rows:
+        judged = {r["protocol"]: r["top1"] for r in read_lines(out / row["run"] / "evaluations.jsonl") if r["features"] == "backbone"}
+        assert {p: float(row[p]) for p in ("lbfgs", "knn")} == judged
+        config = json.loads((out / row["run"] / "config.json").read_text())
+        assert config["train"]["seed"] == int(row["seed"])
+        assert config["method"]["stop_gradient"] is (row["row"] == "with")
+    assert {row["run"] for row in rows if row["row"] == "with"} == {row["run"] for row in table(out, "predictor") if row["row"] == "baseline"}
+    record = json.loads((out / "results.json").read_text())["studies"]
+    assert list(record) == ["stop-gradient", "predictor"]
+    assert [v["finding"] for v in record["stop-gradient"]["rows"][1]["verdicts"]] == ["collapses", "below with"]
+    before = (out / "predictor.md").read_bytes()
+    assert main(asked) == 0
+    assert "10 runs, 10 of them done already" in capsys.readouterr().out
+    assert (out / "predictor.md").read_bytes() == before
+    assert main(["report", str(out)]) == 0
+    assert "Does SimSiam collapse" in (out / "report.html").read_text()
+
+
+@pytest.mark.whole
+def test_killed_in_the_middle_of_a_row_it_ends_with_the_same_table(photos: Path, tmp_path: Path) -> None:
+    more = ("--epochs", "12", "--jobs", "1", "--set", "train.checkpoint_seconds=0")
+    disturbed, whole = tmp_path / "disturbed", tmp_path / "whole"
+    command = [sys.executable, "-m", "stopgrad", *words(photos, disturbed, "similarity", more=more)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        began = time.monotonic()
+        while not list(disturbed.glob("runs/*/checkpoints/step-*/manifest.json")) and time.monotonic() - began < 240:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    states = [json.loads(path.read_text())["state"] for path in disturbed.glob("runs/*/status.json")]
+    assert states != ["finished", "finished"]
+    assert not (disturbed / "similarity.csv").exists()
+    for _ in range(100):  # what it started ends with it, and saves before
+        status = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        if "another process is writing" not in status.stdout:
+            break
+        time.sleep(0.5)
+    assert status.returncode == 0, status.stdout + status.stderr
+    assert main(words(photos, whole, "similarity", more=more)) == 0
+    assert (disturbed / "similarity.csv").read_bytes() == (whole / "similarity.csv").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", STUDIES.values(), ids=lambda s: s.name)
+def test_every_study_runs_at_toy_size(study: Study, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, one command after the other: what a row types is what is carried out."""
+
+    def in_here(jobs, at_once, cores, tell, gpus=()):  # type: ignore[no-untyped-def]
+        for job in jobs:
+            for command in job.commands():
+                assert main(list(command)) in (0, 4)
+        return {}
+
+    monkeypatch.setattr("stopgrad.studies.command.work", in_here)
+    widest = any("8x" in name for name in study.rows_at("small"))
+    smallest = any(name.startswith(("1/32", "batch 1/16")) for name in study.rows_at("small"))
+    batch = 64 if smallest else 16
+    assert main(words(photos, tmp_path, study.name, batch=16 if widest else batch, more=("--epochs", "2"))) == 0
+    rows = table(tmp_path, study.name)
+    assert [row["row"] for row in rows] == list(study.rows_at("small"))
+    for row in rows:
+        assert row["monitor"] == "diverged" or 0 <= float(row["lbfgs"]) <= 1
+    assert main(["report", str(tmp_path)]) == 0
+
+
+def test_what_can_be_known_without_torch_is_answered_without_it(photos: Path, tmp_path: Path) -> None:
+    for asked, said in (
+        (["study"], "name at least one; 'stopgrad study --list'"),
+        (["study", "predictr"], "did you mean 'predictor'?"),
+        (["study", "predictor", "--rows", "nonne"], "did you mean 'none'?"),
+        (["study", "predictor", "--scale", "gpu"], "--scale gpu: needs images"),
+        (["study", "predictor", "--set", "method.predictor=fixed"], "is what the row 'none' of predictor changes"),
+        (["study", "predictor", "--data", str(tmp_path / "nothing")], "nothing"),
+    ):
+        script = f"import sys; from stopgrad.cli import main; status = main({asked!r}); assert 'torch' not in sys.modules; sys.exit(status)"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert said in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_images_without_labels_are_refused(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", "similarity", "--data", str(photos / "red"), "--out", str(tmp_path / "o")]) == 2
+    assert "a study is judged by labels" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_list_names_every_study(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", "--list"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"{study.question} ({study.source})" in said for study in STUDIES.values())
+    assert len(said.splitlines()) == len(STUDIES)
