@@ -62,6 +62,10 @@ def _bar(row: Bar, x: Scale, top: float) -> Markup:
     return drawn
 
 
+def _signed(value: float) -> str:
+    return f"{value:+g}".replace("-", "−") if value else "0"
+
+
 def _whisker(low: float, high: float, y: float) -> Markup:
     return Markup('<path class="whisker" d="M{} {}H{}M{} {}v8M{} {}v8"/>').format(low, y, high, low, y - 4, high, y - 4)
 
@@ -76,10 +80,7 @@ def _differences(rows: Sequence[Bar], bottom: float) -> list[Markup]:
     low, high = min(*ends, -reach / 8), max(*ends, reach / 8)
     scale = Scale(max(low, -reach), min(high, reach), RIGHT + GAP, WIDTH - 12)
     parts = [Markup('<text class="head" x="{}" y="{}">difference, points</text>').format(RIGHT + GAP, TOP - 9)]
-    parts += [
-        Markup('<text class="x" x="{}" y="{}">{}</text>').format(scale(v), bottom + 15, f"{v:+g}".replace("-", "−"))
-        for v in ticks(scale.low, scale.high, 4)
-    ]
+    parts += [Markup('<text class="x" x="{}" y="{}">{}</text>').format(scale(v), bottom + 15, _signed(v)) for v in ticks(scale.low, scale.high, 4)]
     parts.append(Markup('<path class="zero" d="M{} {}V{}"/>').format(scale(0), TOP, bottom))
     for i, row in enumerate(rows):
         y = TOP + LINE * (i + 0.5)

@@ -21,6 +21,8 @@ from stopgrad.report.page import environment
 from stopgrad.report.results import PROTOCOLS
 
 RESULTS = "results.json"
+FORM = 1
+"""Version of results.json that is read here; studies write it (studies/results.py)."""
 CURVES = ("loss", "std", "knn")
 """What a study's curves are of, as in the SimSiam paper's Fig. 2."""
 KINDS = {"holds": "healthy", "does not hold": "collapsed", "cannot be told": "warned"}
@@ -60,13 +62,23 @@ class Section:
     map: Markup | None
     charts: tuple[Drawn, ...]
 
+    @property
+    def told_words(self) -> list[str]:
+        """How many findings have each outcome, in words."""
+        return [
+            f"{count} {outcome if count == 1 else outcome.replace('holds', 'hold').replace('does', 'do')}" for outcome, count in self.told.items()
+        ]
+
 
 def write_studies(folder: Path, out: Path) -> Path:
     """Write the page of all studies in ``folder`` to ``out`` and return it. Raises UserError when results.json is damaged."""
     try:
-        records = list(json.loads((folder / RESULTS).read_text())["studies"].values())
+        found = json.loads((folder / RESULTS).read_text())
+        records, form = list(found["studies"].values()), found["form"]
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{folder / RESULTS}: is damaged; move it away, stopgrad study makes it anew from the runs") from None
+    if form != FORM:
+        raise UserError(f"{folder / RESULTS}: was written by another version of stopgrad; the same stopgrad study writes it anew from the runs")
     made = [_section(folder, record) for record in records]
     data = {"charts": [hover for _, hovers in made for hover in hovers], "frame": FRAME}
     sections = [section for section, _ in made]

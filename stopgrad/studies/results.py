@@ -11,10 +11,8 @@ from typing import Any
 from stopgrad.errors import UserError
 from stopgrad.files import write_whole
 from stopgrad.progress import table
-from stopgrad.studies.table import Record, mean, out_files, spread
-
-FORM = 1
-"""Version of results.json."""
+from stopgrad.report.study import FORM, RESULTS
+from stopgrad.studies.table import Record, mean, spread
 
 
 def as_text(record: Record) -> list[str]:
@@ -45,7 +43,7 @@ def reading(record: Record) -> str:
 
 def write(record: Record, out: Path) -> list[Path]:
     """Write a study's table as Markdown and CSV, and its record into results.json beside those of other studies; return where."""
-    markdown, values, results = out_files(out, record["study"])
+    markdown, values, results = out / f"{record['study']}.md", out / f"{record['study']}.csv", out / RESULTS
     write_whole(markdown, _markdown(record).encode())
     buffer = io.StringIO()
     csv.writer(buffer).writerows(_values(record))

@@ -4,7 +4,6 @@ import json
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from stopgrad.compare.results import mean_and_std
@@ -109,8 +108,3 @@ def mean(values: Sequence[float | None]) -> float | None:
     """Return the mean of the values that there are, None of nothing."""
     there = [value for value in values if value is not None]
     return statistics.fmean(there) if there else None
-
-
-def out_files(out: Path, name: str) -> tuple[Path, Path, Path]:
-    """Return where the Markdown, the CSV and the records of all studies of ``out`` are written."""
-    return out / f"{name}.md", out / f"{name}.csv", out / "results.json"

@@ -1,0 +1,109 @@
+"""The page of studies: its numbers are those of results.json, its figure and map show what the rows say."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stopgrad.config import to_json
+from stopgrad.errors import UserError
+from stopgrad.report.bars import Bar, bars
+from stopgrad.report.heat import Cell, heat
+from stopgrad.report.study import write_studies
+from tests.report.runs import make_config, make_metrics, write_lines
+
+
+def row(name: str, top1: list[float | None], **changes: Any) -> dict[str, Any]:
+    verdicts = [{"finding": "collapses", "outcome": "holds", "said": "2 of 2 runs <b>collapsed</b>"}]
+    known = {
+        "name": name,
+        "recipe": "demo",
+        "method": None,
+        "before": {},
+        "changes": {},
+        "head": 0,
+        "published": None,
+        "runs": [],
+        "at_seeds": [0, 1],
+    }
+    return known | {"states": ["healthy"] * 2, "top1": {"lbfgs": top1}, "std": [0.9, 1.0], "difference": None, "verdicts": verdicts} | changes
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    apart = {"points": -10.25, "interval": [-12.0, -8.5], "seeds": 2}
+    without = row("without", [0.5, 0.51], states=["collapsed"] * 2, difference=apart, changes={"method.stop_gradient": "false"}, published=0.1)
+    known = {"study": "stop-gradient", "question": "Does it collapse?", "source": "the paper", "remark": "", "scale": "small", "about": "two cores"}
+    known |= {"images": "bundled", "expected": "", "protocols": ["lbfgs"], "seeds": 2, "reference": "with", "noise": 3.14, "test_images": 2000}
+    known |= {"random": {"lbfgs": [0.57, 0.58]}, "rows": [row("with", [0.81, 0.83], published=67.7), without], "correlations": [], "grid": None}
+    made = {"date": "2026-11-22T00:00:00", "versions": {"torch": "2.15.0"}, "python": "3.12", "platform": "Linux", "cores": 2}
+    return known | {"curves": False, "made": made, "command": "stopgrad study stop-gradient", "commands": ["stopgrad pretrain x"]} | changes
+
+
+def written(folder: Path, *records: dict[str, Any]) -> str:
+    (folder / "results.json").write_text(json.dumps({"form": 1, "studies": {r["study"]: r for r in records}}))
+    return write_studies(folder, folder / "report.html").read_text()
+
+
+def words(html: str) -> str:
+    return " ".join(re.sub(r"<(style|script).*?</\1>|<[^>]+>", " ", html, flags=re.S).split())
+
+
+def test_the_numbers_are_those_of_the_record(tmp_path: Path) -> None:
+    html = written(tmp_path, record())
+    text = words(html)
+    assert "with 82.0 ± 1.4 0.95 healthy 67.7" in text
+    assert "without method.stop_gradient=false 50.5 ± 0.7 −10.2 (−12.0 to −8.5) 0.95 collapsed 0.1 collapses: holds" in text
+    assert "Random initialisation 57.5 ± 0.7" in text
+    assert "Of 2 findings 2 hold." in text
+    assert "less than about 3.1 points may be chance" in text
+    assert "&lt;b&gt;collapsed" in html, "what came from files is escaped"
+    assert written(tmp_path, record()) == html, "the same file gives the same bytes"
+
+
+def test_several_studies_are_one_page_with_curves_of_the_runs(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "simsiam-1-0"
+    run.mkdir(parents=True)
+    (run / "config.json").write_text(json.dumps(to_json(make_config())))
+    write_lines(run / "metrics.jsonl", make_metrics(400, 20))
+    curved = record(study="predictor", curves=True, rows=[row("with", [0.8, 0.8], runs=["runs/simsiam-1-0", "runs/simsiam-1-1"])])
+    html = written(tmp_path, record(), curved)
+    assert set(re.findall(r'<figure class="chart" data-key="([^"]+)"', html)) == {"predictor-loss", "predictor-std", "predictor-knn"}
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', html, flags=re.S)[0])
+    assert {chart["key"] for chart in data["charts"]} == {"predictor-loss", "predictor-std", "predictor-knn"}
+    assert '<a href="#predictor">' in html
+
+
+def test_what_is_no_results_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(UserError, match=r"results\.json: is damaged"):
+        write_studies(tmp_path, tmp_path / "x.html")
+    (tmp_path / "results.json").write_text('{"form": 7, "studies": {}}')
+    with pytest.raises(UserError, match="another version"):
+        write_studies(tmp_path, tmp_path / "x.html")
+
+
+def test_bars_are_as_long_as_the_means_and_red_where_they_collapsed() -> None:
+    drawn = str(
+        bars([Bar("a", (0.8, 0.8), None, None, False), Bar("b", (0.4,), -40.0, (-45.0, -35.0), True), Bar("c", (), None, None, False)], 0.2, "t")
+    )
+    widths = [float(w) for w in re.findall(r'<rect class="\w+" [^>]*width="([\d.]+)"', drawn)]
+    assert widths[0] == pytest.approx(2 * widths[1], abs=0.2)
+    assert re.findall(r'<rect class="(\w+)"', drawn) == ["sound", "collapsed"]
+    assert (drawn.count('class="difference"'), drawn.count('class="whisker"')) == (1, 2)
+    assert "no accuracy" in drawn
+
+
+def test_rows_without_any_difference_can_be_drawn() -> None:
+    assert 'class="difference"' in bars([Bar("a", (0.5, 0.5), 0.0, (0.0, 0.0), False)], None, "t")
+    assert 'class="zero"' not in bars([Bar("a", (0.5,), None, None, False)], None, "t")
+
+
+def test_the_map_crosses_out_what_collapsed() -> None:
+    cells = [Cell(0.1, 0.2, 0.8, False), Cell(0.4, 0.2, 0.5, True), Cell(0.1, 0.5, None, False)]
+    drawn = str(heat(cells, ("optim.lr", "views.scale"), "t"))
+    assert drawn.count('class="collapse"') == 1
+    assert re.findall(r'class="x value"[^>]*>([^<]+)', drawn) == ["80.0", "50.0", "–"]
+    opacity = [float(v) for v in re.findall(r"fill-opacity: ([\d.]+)", drawn)]
+    assert opacity[0] > opacity[1]
