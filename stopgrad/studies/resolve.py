@@ -77,7 +77,6 @@ class Planned:
 def begun_with(base: Base, asked: Asked) -> tuple[str, str | None, dict[str, str]]:
     """Return the recipe, the method and what is set in all rows of ``base``. Raises UserError where an option and ``--set`` differ."""
     typed = overrides_of(asked.options, asked.pairs)
-    typed.pop("data.labels", None) if typed.get("data.labels") == "auto" else None
     if asked.own is None:
         return base.recipe, base.method, {**asked.size.changes, **base.changes, **typed}
     method = base.method or recipe_name(base.recipe).partition("/")[0]
