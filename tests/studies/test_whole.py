@@ -72,7 +72,7 @@ def test_two_studies_share_runs_and_a_second_call_does_nothing(photos: Path, tmp
 
 @pytest.mark.whole
 def test_killed_in_the_middle_of_a_row_it_ends_with_the_same_table(photos: Path, tmp_path: Path) -> None:
-    more = ("--epochs", "12", "--jobs", "1", "--set", "train.checkpoint_seconds=0")
+    more = ("--epochs", "6", "--jobs", "1", "--set", "train.checkpoint_seconds=0")
     disturbed, whole = tmp_path / "disturbed", tmp_path / "whole"
     command = [sys.executable, "-m", "stopgrad", *words(photos, disturbed, "similarity", more=more)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
