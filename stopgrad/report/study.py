@@ -14,11 +14,11 @@ from stopgrad.errors import UserError
 from stopgrad.files import write_whole
 from stopgrad.report.bars import Bar, bars
 from stopgrad.report.charts import COLOURS, FRAME
+from stopgrad.report.columns import PROTOCOLS
 from stopgrad.report.curves import Drawn, draw
 from stopgrad.report.files import RunFiles, read_run
 from stopgrad.report.heat import Cell, heat
 from stopgrad.report.page import environment
-from stopgrad.report.results import PROTOCOLS
 
 RESULTS = "results.json"
 FORM = 1
