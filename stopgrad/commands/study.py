@@ -63,6 +63,7 @@ def run(asked: Namespace) -> int:
         device=asked.device,
         seeds=asked.seeds,
         out=out,
+        rows=asked.rows or (),
     )
     beforehand(chosen, wanted)
     from stopgrad.images.opened import open_images

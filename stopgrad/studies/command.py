@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stopgrad.compare.work import STOPPED, work
 from stopgrad.errors import UserError
+from stopgrad.images.bad import refuse_several
 from stopgrad.progress import duration
 from stopgrad.studies.catalogue import STUDIES, Chosen
 from stopgrad.studies.jobs import Job, shared
@@ -40,6 +41,7 @@ def gpus(device: str) -> list[str]:
 
 def carry_out(chosen: Chosen, asked: Asked, jobs: int | None, splits: "Splits") -> int:
     """Do what is left of all runs, print the tables and write them. Returns the exit status: that of the first run that failed."""
+    refuse_several(splits, "study")
     if splits.train.labels is None or splits.test is None:
         cure = "put every class in a folder of its own, of 10 images or more, or give a list with a label column"
         raise UserError(f"{asked.images}: a study is judged by labels; {cure}. stopgrad pretrain needs none")

@@ -57,8 +57,8 @@ class Job:
         return said if status.get("state") == "finished" or said == "diverged" else "running" if status else "not begun"
 
     def records(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """Return its evaluations by (features, protocol), the latest of each."""
-        return {(r["features"], r["protocol"]): r for r in read_lines(RunDirectory(self.out).evaluations)}
+        """Return its evaluations on its own images by (features, protocol), the latest of each."""
+        return {(r["features"], r["protocol"]): r for r in read_lines(RunDirectory(self.out).evaluations) if not r.get("data")}
 
     def all_commands(self) -> list[tuple[str, ...]]:
         """Return what makes and judges it, from the beginning."""

@@ -34,6 +34,8 @@ class Asked:
     device: str
     seeds: int
     out: Path
+    rows: Sequence[str] = ()
+    """Those that were asked for by name; none: all."""
 
     @property
     def size(self) -> Size:
@@ -47,6 +49,7 @@ class Asked:
         words += [] if self.recipe is None else ["--recipe", self.recipe]
         words += [word for name, value in self.options.items() for word in (f"--{name}", value)]
         words += [word for pair in self.pairs for word in ("--set", pair)]
+        words += ["--rows", *self.rows] if self.rows else []
         words += [] if self.device == "auto" else ["--device", self.device]
         return shlex.join([*words, "--seeds", str(self.seeds), "--out", str(self.out)])
 

@@ -1,6 +1,7 @@
 """The runs of studies: shared by a digest of what was asked for, and what is left to do of each."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -135,3 +136,10 @@ def test_mistakes_are_told_before_images_are_opened(tmp_path: Path) -> None:
 def test_a_batch_larger_than_the_images_names_its_row(tmp_path: Path, bundled: Splits) -> None:
     with pytest.raises(UserError, match="batch-size, row '8x': a step takes 16000 images and bundled has 10000"):
         tables(["batch-size"], asked(tmp_path, options={"batch": "2000"}), bundled)
+
+
+def test_the_command_of_a_table_asks_for_the_same_again(tmp_path: Path) -> None:
+    wanted = asked(tmp_path, seeds=3, options={"epochs": "4"}, pairs=["net.width=8"], rows=("none", "fixed at random"), device="cpu")
+    typed = parser().parse_args(shlex.split(wanted.command("predictor"))[1:])
+    assert (typed.studies, typed.scale, typed.data, typed.epochs, typed.overrides) == (["predictor"], "small", None, "4", ["net.width=8"])
+    assert (typed.rows, typed.device, typed.seeds, typed.out) == (["none", "fixed at random"], "cpu", 3, tmp_path)
