@@ -13,8 +13,8 @@ from stopgrad.config import Data
 from stopgrad.config.protocols import Knn, Lbfgs
 from stopgrad.config.transfer import METRICS, DataSet, Svm, data_set, data_sets
 from stopgrad.errors import UserError
+from stopgrad.judging import Folder
 from stopgrad.nets.backbones import wrap
-from stopgrad.protocols.cache import FeatureCache
 from stopgrad.protocols.features import Pixels
 from stopgrad.runs import read_lines
 from stopgrad.transfer.judged import Candidate, transfer
@@ -142,8 +142,8 @@ def test_images_of_equal_names_and_sizes_are_not_taken_for_each_other(candidates
             Image.open(png).save(png.with_suffix(".bmp"))
             png.unlink()
     here, there = ([DataSet(name="mine", path=str(tmp_path / name))] for name in "ab")
-    cache = FeatureCache(tmp_path / "features")
-    first, second = (judged(candidates, sets, tmp_path, cache=cache) for sets in (here, there))
+    folder = Folder(tmp_path, None)
+    first, second = (judged(candidates, sets, tmp_path, folder=folder) for sets in (here, there))
     assert first[0]["images_sha256"] == second[0]["images_sha256"]
     assert len(read_lines(tmp_path / "evaluations.jsonl")) == 4
     assert [r["per_class"] for r in second] == [r["per_class"] for r in judged(candidates, there, tmp_path, records=tmp_path / "plain.jsonl")]
@@ -153,9 +153,9 @@ def test_images_of_equal_names_and_sizes_are_not_taken_for_each_other(candidates
 def test_features_are_kept_for_the_next_protocol(
     candidates: dict[str, Candidate], sets: list[DataSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = FeatureCache(tmp_path / "features")
+    folder = Folder(tmp_path, None)
     plain = judged(candidates, sets, tmp_path)
-    kept = judged(candidates, sets, tmp_path, records=tmp_path / "kept.jsonl", cache=cache)
+    kept = judged(candidates, sets, tmp_path, records=tmp_path / "kept.jsonl", folder=folder)
     assert [r["value"] for r in kept] == [r["value"] for r in plain]
     assert len(list((tmp_path / "features").iterdir())) == 8
 
@@ -163,8 +163,8 @@ def test_features_are_kept_for_the_next_protocol(
         raise AssertionError("computed again")
 
     monkeypatch.setattr("stopgrad.protocols.cache.features", never)
-    judged(candidates, sets, tmp_path, settings=Svm(costs=(1.0,)), cache=cache)
-    judged(candidates, sets, tmp_path, settings=Knn(k=5), cache=cache)
+    judged(candidates, sets, tmp_path, settings=Svm(costs=(1.0,)), folder=folder)
+    judged(candidates, sets, tmp_path, settings=Knn(k=5), folder=folder)
 
 
 def test_voc_is_judged_beside_others(candidates: dict[str, Candidate], sets: list[DataSet], tmp_path: Path) -> None:
