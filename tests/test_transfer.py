@@ -142,8 +142,8 @@ def test_images_of_equal_names_and_sizes_are_not_taken_for_each_other(candidates
             Image.open(png).save(png.with_suffix(".bmp"))
             png.unlink()
     here, there = ([DataSet(name="mine", path=str(tmp_path / name))] for name in "ab")
-    folder = Folder(tmp_path, None)
-    first, second = (judged(candidates, sets, tmp_path, folder=folder) for sets in (here, there))
+    place = Folder(tmp_path, None)
+    first, second = (judged(candidates, sets, tmp_path, folder=place) for sets in (here, there))
     assert first[0]["images_sha256"] == second[0]["images_sha256"]
     assert len(read_lines(tmp_path / "evaluations.jsonl")) == 4
     assert [r["per_class"] for r in second] == [r["per_class"] for r in judged(candidates, there, tmp_path, records=tmp_path / "plain.jsonl")]
@@ -153,9 +153,9 @@ def test_images_of_equal_names_and_sizes_are_not_taken_for_each_other(candidates
 def test_features_are_kept_for_the_next_protocol(
     candidates: dict[str, Candidate], sets: list[DataSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = Folder(tmp_path, None)
+    place = Folder(tmp_path, None)
     plain = judged(candidates, sets, tmp_path)
-    kept = judged(candidates, sets, tmp_path, records=tmp_path / "kept.jsonl", folder=folder)
+    kept = judged(candidates, sets, tmp_path, records=tmp_path / "kept.jsonl", folder=place)
     assert [r["value"] for r in kept] == [r["value"] for r in plain]
     assert len(list((tmp_path / "features").iterdir())) == 8
 
@@ -163,8 +163,8 @@ def test_features_are_kept_for_the_next_protocol(
         raise AssertionError("computed again")
 
     monkeypatch.setattr("stopgrad.protocols.cache.features", never)
-    judged(candidates, sets, tmp_path, settings=Svm(costs=(1.0,)), folder=folder)
-    judged(candidates, sets, tmp_path, settings=Knn(k=5), folder=folder)
+    judged(candidates, sets, tmp_path, settings=Svm(costs=(1.0,)), folder=place)
+    judged(candidates, sets, tmp_path, settings=Knn(k=5), folder=place)
 
 
 def test_voc_is_judged_beside_others(candidates: dict[str, Candidate], sets: list[DataSet], tmp_path: Path) -> None:
