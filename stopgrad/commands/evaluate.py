@@ -9,8 +9,9 @@ from stopgrad.beforehand import refuse_head, refuse_missing
 from stopgrad.commands.training import DONE
 from stopgrad.commands.words import add_device, add_foreign, count, layers, word
 from stopgrad.config.detection import Detection
-from stopgrad.config.named import NAMED, chosen
+from stopgrad.config.named import NAMED, Settings, chosen
 from stopgrad.config.transfer import DataSet, data_sets
+from stopgrad.config.tuning import Finetune
 from stopgrad.errors import UserError
 from stopgrad.onward import next_lines
 from stopgrad.runs import RunDirectory
@@ -44,9 +45,10 @@ def add(p: ArgumentParser) -> None:
 def run(asked: Namespace) -> int:
     """``stopgrad evaluate``."""
     settings = chosen(asked.protocol, asked.settings, asked.pairs)
-    meant = judgeable(asked.what, asked.layout, asked.data, asked.head)
-    if meant.kind == "run" and asked.head:
-        refuse_head(Path(asked.what), asked.head)
+    head = asked.head or _head(settings)
+    meant = judgeable(asked.what, asked.layout, asked.data, head)
+    if meant.kind == "run" and head:
+        refuse_head(Path(asked.what), head)
     sets = data_sets(asked.data) if asked.data else []
     for one in sets:
         refuse_missing(one.path)
@@ -66,7 +68,7 @@ def run(asked: Namespace) -> int:
     from stopgrad.what import open_what
 
     device = pick_device(asked.device)
-    what = open_what(asked.what, Asked(layout=asked.layout, stem=asked.stem, size=asked.size), head=asked.head, out=asked.out)
+    what = open_what(asked.what, Asked(layout=asked.layout, stem=asked.stem, size=asked.size), head=head, out=asked.out)
     if not frozen:
         from stopgrad.detecting import detected
 
@@ -85,6 +87,12 @@ def run(asked: Namespace) -> int:
     if what.run is not None:
         print("\n".join(next_lines(what.evaluations.parent)))
     return DONE
+
+
+def _head(settings: Sequence[Settings]) -> int:
+    """Return the layers of the projector that fine-tuning, asked for by itself, keeps (SimCLRv2)."""
+    kept = {one.head if isinstance(one, Finetune) else 0 for one in settings}
+    return kept.pop() if len(kept) == 1 else 0
 
 
 def _images(meant: Wanted, sets: Sequence[DataSet], labels: "LabelRule") -> "Splits":
