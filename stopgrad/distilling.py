@@ -6,7 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stopgrad.config import Data, Net
+from stopgrad.config import RESNETS, Data, Net
 from stopgrad.config.tuning import Distill
 from stopgrad.errors import UserError
+from stopgrad.files import write_whole
 from stopgrad.images.source import Splits
 from stopgrad.judging import labelled, naming
 from stopgrad.keys import seed_of
@@ -28,7 +29,7 @@ from stopgrad.protocols.distill import distil
 from stopgrad.protocols.features import Batches, Preparation, features
 from stopgrad.protocols.scores import ranks, score
 from stopgrad.protocols.tune import batch_of, refuse, steps_of
-from stopgrad.runs import append_line, backbone_file
+from stopgrad.runs import RunDirectory, append_line, backbone_file
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ def distill(
     where it stands. ``into``: a fresh module, for a teacher on a module of the user's own. Returns the line of evaluations.jsonl, of student and
     teacher on the test images; None without test labels. Raises UserError for what the user can mend.
     """
+    if RunDirectory(out).exists():
+        raise UserError(f"{out}: a run's folder; choose another --out")
     files, taught, begin = Student(out), load_classifier(teacher, into), time.perf_counter()
     if files.classifier.exists() and not files.work.exists():
         raise UserError(f"{out}: holds a student already; choose another --out")
@@ -83,6 +86,8 @@ def distill(
     loss = distil(guide, learner, _unlabelled(supply), len(supply), prep, settings, work, tell)
     extra = {"teacher_sha256": taught.sha256, "settings": settings.name}
     save_classifier(files.classifier, learner, About(net=net, classes=taught.classes, extra=extra, **asdict(prep)))
+    about = {"name": out.resolve().name, "digest": digest(learner.backbone), "settings": {"student": net.backbone} | extra}
+    write_whole(out / "what.json", (json.dumps(about, indent=2) + "\n").encode())
     record = None
     if judged and splits.test is not None:
         test = labelled(open_supply(splits.test, data, device, tell, naming(tell))[0], splits.test, data)
@@ -141,7 +146,8 @@ def _data(taught: Loaded) -> Data:
 
 def _net(teacher: Path, taught: Loaded, student: Net | None) -> Net:
     if student is not None:
-        return student
+        ours = taught.net is not None and {student.backbone, taught.net.backbone} <= set(RESNETS)
+        return replace(student, stem=taught.net.stem) if ours and taught.net is not None else student  # of the teacher's images
     if taught.net is None:
         raise UserError(f"{teacher}: is of a module of your own, which stopgrad cannot build anew; name the student's backbone")
     return taught.net

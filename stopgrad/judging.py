@@ -1,9 +1,13 @@
 """Judging: a backbone beside raw pixels and its own random initialisation, on the labelled images of a source."""
 
 import hashlib
+import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -15,7 +19,7 @@ from torch import Tensor, nn
 
 from stopgrad.config import Data, Net, Run
 from stopgrad.config.protocols import Knn
-from stopgrad.config.tuning import Finetune
+from stopgrad.config.tuning import Finetune, Semi
 from stopgrad.errors import UserError
 from stopgrad.images.bad import Bad, listed
 from stopgrad.images.opened import refuse_unjudgeable
@@ -28,9 +32,11 @@ from stopgrad.nets.files import digest
 from stopgrad.protocols.cache import FeatureCache
 from stopgrad.protocols.features import Labelled, Preparation
 from stopgrad.protocols.finetune import Keep
-from stopgrad.protocols.judge import Settings, Subject, judge
+from stopgrad.protocols.judge import Judgement, Settings, Subject, judge
 
 Kind = Literal["pixels", "random", "backbone"]
+Record = Mapping[str, Any]
+"""A line of evaluations.jsonl."""
 
 PROBE_BANK, PROBE_QUERIES = 5000, 1000
 """Images that the monitor's kNN compares, at most: enough to see it rise, cheap enough to look often."""
@@ -130,14 +136,16 @@ def evaluations(
     device: torch.device,
     tell: Callable[[str], None],
     folder: Folder | None = None,
+    begun: Sequence[Record] = (),
 ) -> Iterator[dict[str, Any]]:
     """Yield a line of evaluations.jsonl for every kind of features and every protocol; features are computed once a kind, or read from ``folder``.
 
-    ``data`` says how images are read: channels, size, mean and std above all. Raw pixels cannot be fine-tuned, and are left out there.
+    ``data`` says how images are read: channels, size, mean and std above all. Raw pixels cannot be fine-tuned, and are left out there;
+    a fine-tuning whose line is among those ``begun`` is not done again.
     """
     images = parts(splits, data, device, tell)
     same = images_digest(splits)
-    settings = [_fitting(s, len(images.train)) for s in settings]
+    settings = [fitting(s, len(images.train)) for s in settings]
     kept = None if folder is None else FeatureCache(folder.features, tell=tell)
     for kind, featuriser in kinds.items():
         weights = digest(featuriser) if isinstance(featuriser, Backbone) else None
@@ -152,33 +160,74 @@ def evaluations(
             cache=kept,
         )
         for one in settings:
-            about = {"features": kind, "weights_sha256": weights, "step": step if kind == "backbone" else 0, "images_sha256": same}
+            about: dict[str, Any] = {"features": kind, "weights_sha256": weights, "step": step if kind == "backbone" else 0, "images_sha256": same}
             if isinstance(one, Finetune):
                 if weights is not None:
-                    yield about | _tuned(one, subject, kind, weights + same, splits, folder, tell)
+                    yield from _tuned(one, subject, about, splits, folder, begun, tell)
                 continue
-            yield about | judge(one, subject, tell).record() | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+            yield about | dated(judge(one, subject, tell))
+
+
+def dated(judgement: Judgement) -> dict[str, Any]:
+    """Return the line of ``judgement``, with the time."""
+    return judgement.record() | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def _tuned(
-    settings: Finetune, subject: Subject, kind: str, known_by: str, splits: Splits, folder: Folder | None, tell: Callable[[str], None]
-) -> dict[str, Any]:
-    """Return the line of one fine-tuning, which goes on where a kill has left it; the network is kept in ``folder``."""
-    if folder is not None:
-        key = hashlib.sha256((repr(settings) + kind + known_by).encode()).hexdigest()[:16]
-        name = f"{settings.protocol}-{settings.name}-{kind}-{key[:8]}"
-        keep = Keep(
-            classifier=folder.path / f"{name}.safetensors",
-            subset=folder.path / f"{name}-labels.txt",
-            net=folder.net,
-            classes=tuple(splits.train.classes or ()),
-            extra={"settings": settings.name},
-        )
-        subject = replace(subject, work=folder.tuning / key, keep=keep)
-    return judge(settings, subject, tell).record() | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+    settings: Finetune,
+    subject: Subject,
+    about: Record,
+    splits: Splits,
+    folder: Folder | None,
+    begun: Sequence[Record],
+    tell: Callable[[str], None],
+) -> Iterator[dict[str, Any]]:
+    """Yield the line of one fine-tuning: that of ``begun`` where it is there, else a new one, which goes on where a kill has left it."""
+    asked = asked_digest(settings, about)
+    there = [record for record in begun if record.get("asked_sha256") == asked]
+    if there:
+        tell(f"{subject.name}: {settings.protocol} ({settings.name}) judged already")
+        yield dict(there[-1])
+        return
+    with tuning(settings, subject, asked, splits, folder) as kept:
+        yield dict(about) | {"asked_sha256": asked} | dated(judge(settings, kept, tell)) | where(kept)
 
 
-def _fitting(settings: Settings, images: int) -> Settings:
+def asked_digest(settings: Settings, about: Mapping[str, Any]) -> str:
+    """Return a hex digest of what is asked for: ``settings``, of a list of labels its content too, and what it is ``about``."""
+    listed = settings.listed if isinstance(settings, Semi) else None
+    try:
+        names = "" if listed is None else hashlib.sha256(Path(listed).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"{listed}: the list of labelled images cannot be read ({error.strerror}); name another (listed=FILE)") from None
+    return hashlib.sha256(json.dumps([settings.protocol, asdict(settings), names, dict(about)], sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def tuning(settings: Settings, subject: Subject, asked: str, splits: Splits, folder: Folder | None) -> Iterator[Subject]:
+    """Give fine-tuning a place for what a kill would lose, which is removed once the line is written, and one for the network; else nothing."""
+    if folder is None or not isinstance(settings, Finetune):
+        yield subject
+        return
+    name = re.sub(r"[^\w.-]+", "-", f"{settings.protocol}-{settings.name}-{subject.name}-{asked[:8]}")
+    keep = Keep(
+        classifier=folder.path / f"{name}.safetensors",
+        subset=folder.path / f"{name}-labels.txt",
+        net=folder.net,
+        classes=tuple(splits.train.classes or ()),
+        extra={"settings": settings.name},
+    )
+    work = folder.tuning / asked[:16]
+    yield replace(subject, work=work, keep=keep)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def where(subject: Subject) -> dict[str, str]:
+    """Return what a line says of where a fine-tuned network is kept."""
+    return {} if subject.keep is None else {"classifier": subject.keep.classifier.name}
+
+
+def fitting(settings: Settings, images: int) -> Settings:
     """Return kNN with a k that few images allow: a fifth of them at most."""
     return replace(settings, k=min(settings.k, max(1, images // 5))) if isinstance(settings, Knn) else settings
 
@@ -191,7 +240,7 @@ def knn_probe(run: Run, splits: Splits, device: torch.device) -> Callable[[nn.Mo
     classes = len(train.classes)
     bank, queries = (_sample(part, run.data, most, device) for part, most in ((train, PROBE_BANK), (test, PROBE_QUERIES)))
     prep = preparation(run.data, bank[1])
-    settings = _fitting(Knn(), len(bank[0]))
+    settings = fitting(Knn(), len(bank[0]))
 
     def probe(backbone: nn.Module) -> dict[str, float]:
         subject = Subject(featuriser=backbone, train=bank[0], test=queries[0], classes=classes, prep=prep, device=device)

@@ -3,7 +3,6 @@
 import copy
 import json
 import re
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from stopgrad.nets.layouts import IMAGENET
 from stopgrad.nets.library import open_library
 from stopgrad.protocols.features import Pixels
 from stopgrad.protocols.judge import Settings
-from stopgrad.runs import RunDirectory, append_line, backbone_file
+from stopgrad.runs import RunDirectory, append_line, backbone_file, read_lines
 from stopgrad.wanted import EXPORTED, Wanted, wanted
 
 AS_IT_IS = Asked()
@@ -62,6 +61,11 @@ class What:
     """what.json beside the evaluations of what is no run: where it is from, how images are prepared."""
     notes: tuple[str, ...] = ()
     """What was taken for granted, a line each."""
+
+    def named(self, images: str) -> str:
+        """Return the short name of ``images`` to judge on; empty for those of the run itself."""
+        own = self.run is not None and Path(images).resolve() == Path(self.run.data.source).resolve()
+        return "" if own else Path(images).resolve().name
 
     def images(self, data: Any, labels: LabelRule) -> Splits:
         """Return the labelled images ``data`` to judge on; None: those of the run. Raises UserError without labels."""
@@ -126,29 +130,41 @@ def judged(
     features: Sequence[Kind],
     device: torch.device,
     tell: Callable[[str], None],
+    data: str = "",
 ) -> list[dict[str, Any]]:
-    """Judge what ``features`` name of ``what``, append a record for each and every protocol to its evaluations, and return them."""
-    for note in what.notes:
-        tell(note)
+    """Judge what ``features`` name of ``what``, append a record for each and every protocol to its evaluations, and return them.
+
+    ``data``: the name of the images, where they are not the run's own. A fine-tuning that was done already is not done again.
+    """
     kinds = {kind: module for kind, module in what.kinds.items() if kind in features}
     if not kinds:
         raise UserError(f"{what.name}: has {' and '.join(what.kinds)}, none of which is asked for")
-    say(what)
-    records = []
-    folder = Folder(what.evaluations.parent, what.net)
-    for record in evaluations(what.data, kinds, splits, protocols, what.step, device, tell, folder):
-        record |= {"features": f"head {what.head}"} if what.head and record["features"] == "backbone" else {}
-        append_line(what.evaluations, record)
+    say(what, tell)
+    begun, records = read_lines(what.evaluations), []
+    for record in evaluations(what.data, kinds, splits, protocols, what.step, device, tell, Folder(what.evaluations.parent, what.net), begun):
+        if record not in begun:
+            record |= {"features": f"head {what.head}"} if what.head and record["features"] == "backbone" else {}
+            record |= {"data": data} if data else {}
+            append_line(what.evaluations, record)
         records.append(record)
-        if folder.tuning.exists():  # what a kill would have lost is written now
-            shutil.rmtree(folder.tuning)
+    if not records:
+        raise UserError(f"{what.name}: {' and '.join(kinds)} cannot be fine-tuned; ask for random or backbone (--features)")
     return records
 
 
-def say(what: What) -> None:
-    """Write what.json, where evaluations are of what is no run."""
-    if what.about is not None:
-        write_whole(what.evaluations.with_name("what.json"), (json.dumps(what.about, indent=2, ensure_ascii=False) + "\n").encode())
+def say(what: What, tell: Callable[[str], object]) -> None:
+    """Tell what was taken for granted, and write what.json where evaluations are of what is no run. Raises UserError for a folder of others."""
+    for note in what.notes:
+        tell(note)
+    if what.about is None:
+        return
+    file = what.evaluations.with_name("what.json")
+    if RunDirectory(file.parent).exists():
+        raise UserError(f"{file.parent}: a run's folder; choose another --out")
+    text = (json.dumps(what.about, indent=2, ensure_ascii=False) + "\n").encode()
+    if file.exists() and file.read_bytes() != text:
+        raise UserError(f"{file}: is of another backbone, or of other sizes and colours; choose another --out")
+    write_whole(file, text)
 
 
 def _meant(text: str, asked: Asked, module: nn.Module | None) -> Wanted:

@@ -193,9 +193,9 @@ def test_mistakes_are_told_before_anything_is_computed(candidates: dict[str, Can
     assert not (tmp_path / "evaluations.jsonl").exists()
 
 
-def test_fewer_images_than_neighbours(candidates: dict[str, Candidate], sets: list[DataSet], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="knn: k is 200, but there are 36 labelled training images"):
-        judged(candidates, sets, tmp_path, settings=Knn())
+def test_few_images_allow_fewer_neighbours(candidates: dict[str, Candidate], sets: list[DataSet], tmp_path: Path) -> None:
+    """A fifth of them at most, as where a set is judged alone."""
+    assert {r["settings"]["k"] for r in judged(candidates, sets, tmp_path, settings=Knn())} == {36 // 5}
 
 
 def test_the_table() -> None:

@@ -1,7 +1,9 @@
 """One way in: a run's backbone file, an export, a foreign checkpoint and a name are judged alike, and say where they are from."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 import stopgrad
 from stopgrad.config import Net
 from stopgrad.config.protocols import Knn
+from stopgrad.config.tuning import SEMI
 from stopgrad.errors import UserError
 from stopgrad.nets.files import digest, load, save
 from stopgrad.nets.foreign import Asked, fresh
@@ -146,3 +149,27 @@ def test_a_torn_last_line_is_not_joined_to_the_next(tmp_path: Path) -> None:
         file.write(b'{"a": 2, "b')
     append_line(lines, {"a": 3})
     assert lines.read_bytes() == b'{"a": 1}\n{"a": 3}\n'
+
+
+def test_a_fine_tuning_is_kept_and_not_done_again(file: Path) -> None:
+    few = replace(SEMI["small-1"], share=0.5, steps=2, batch=8)
+    told: list[str] = []
+
+    def evaluate() -> list[dict[str, Any]]:
+        return stopgrad.evaluate(file, [few], data=images(), size=32, device="cpu", out="few", tell=told.append)
+
+    records = evaluate()
+    assert [r["features"] for r in records] == ["random", "backbone"]  # pixels cannot be fine-tuned
+    network = Path("few", records[1]["classifier"])
+    assert network.exists()
+    assert len(network.with_name(f"{network.stem}-labels.txt").read_text().split()) == records[1]["train_images"]
+    assert not list(Path("few").glob("tuning/*"))
+    network.unlink()
+    assert [r["top1"] for r in evaluate()] == [r["top1"] for r in records]
+    assert not network.exists()
+    assert len(read_lines(Path("few", "evaluations.jsonl"))) == 2
+    assert any("judged already" in line for line in told)
+    with pytest.raises(UserError, match="cannot be fine-tuned"):
+        stopgrad.evaluate(file, [few], data=images(), size=32, device="cpu", out="few", features=("pixels",))
+    with pytest.raises(UserError, match="of another backbone, or of other sizes"):
+        stopgrad.evaluate(file, KNN, data=images(), size=64, device="cpu", out="few")

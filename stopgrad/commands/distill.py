@@ -16,7 +16,7 @@ from stopgrad.images.place import existing
 from stopgrad.nets.names import locate
 
 SUMMARY = "train a student to say what a fine-tuned network says of unlabelled images (SimCLRv2)"
-EXAMPLE = "stopgrad distill runs/photos/classifier.safetensors photos --backbone resnet18 --out runs/student"
+EXAMPLE = "stopgrad distill runs/photos/semi-small-backbone-1a2b3c4d.safetensors photos --backbone resnet18 --out runs/student"
 
 
 def add(p: ArgumentParser) -> None:

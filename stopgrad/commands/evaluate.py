@@ -59,8 +59,8 @@ def run(asked: Namespace) -> int:
     frozen = [one for one in settings if not isinstance(one, Detection)]
     if several and not sets:
         raise UserError("--beside: name the data sets that all are judged on: --data NAME=IMAGES …")
-    if len(frozen) < len(settings) and (frozen or len(sets) != 1 or asked.beside):
-        raise UserError("--protocol detection: by itself, on one data set with boxes: --data VOCdevkit, or a folder of COCO's")
+    if len(frozen) < len(settings) and (frozen or len(sets) != 1 or asked.beside or head):
+        raise UserError("--protocol detection: by itself, without --head, on one data set with boxes: --data VOCdevkit, or a folder of COCO's")
     splits = None if several or not frozen else _images(meant, sets, asked.labels)
     from stopgrad.accuracies import accuracies
     from stopgrad.device import pick_device
@@ -73,16 +73,18 @@ def run(asked: Namespace) -> int:
         from stopgrad.detecting import detected
 
         (detection,) = (one for one in settings if isinstance(one, Detection))
-        print("\n".join(accuracies(detected(what, Path(sets[0].path), detection, asked.features, device, print))))
+        print("\n".join(accuracies(detected(what, sets[0], detection, asked.features, device, print))))
     elif several:
         from stopgrad.transfer.command import tables
 
         beside = {name: open_what(name) for name in asked.beside}
-        print("\n".join(tables(what, beside, sets, frozen, asked.features, device, print)))
+        print("\n".join(tables(what, beside, sets, frozen, asked.features, device, print, asked.labels)))
     elif splits is not None:
         from stopgrad.what import judged
 
-        print("\n".join(accuracies(judged(what, frozen, splits, asked.features, device, print))))
+        records = judged(what, frozen, splits, asked.features, device, print, what.named(sets[0].path) if sets else "")
+        print("\n".join(accuracies(records)))
+        print("".join(f"network: {what.evaluations.with_name(r['classifier'])}\n" for r in records if "classifier" in r), end="")
     print(f"written to {what.evaluations}")
     if what.run is not None:
         print("\n".join(next_lines(what.evaluations.parent)))

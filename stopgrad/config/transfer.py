@@ -80,7 +80,8 @@ def data_set(text: str) -> DataSet:
     Without a name it is the last part of the path. Raises UserError for an unknown metric and an empty name or path.
     """
     before, equals, path = text.partition("=")
-    if not equals:
+    if not equals or Path(text).exists():  # a path may hold the sign itself
+        equals = ""
         before, path = "", text
     name, colon, asked = before.partition(":")
     if not path or (equals and not name):

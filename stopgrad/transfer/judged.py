@@ -1,11 +1,8 @@
 """Judging backbones on several data sets, one after the other; what has been judged already is read, not computed again."""
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,8 @@ from stopgrad.errors import UserError
 from stopgrad.images.bad import refuse_several
 from stopgrad.images.opened import open_images, refuse_unjudgeable
 from stopgrad.images.source import Splits
-from stopgrad.judging import Folder, Parts, images_digest, parts
+from stopgrad.images.sources import LabelRule
+from stopgrad.judging import Folder, Parts, asked_digest, dated, fitting, images_digest, parts, tuning, where
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.files import digest
 from stopgrad.protocols.cache import FeatureCache
@@ -42,9 +40,10 @@ class Candidate:
 
 def candidates(what: What) -> dict[str, Candidate]:
     """Return the backbone that ``what`` is, and the same network at random initialisation."""
-    return {
-        kind: Candidate(what.kinds[kind], what.data, what.step if kind == "backbone" else 0) for kind in ("random", "backbone") if kind in what.kinds
-    }
+    found = {"random": Candidate(what.kinds["random"], what.data)}
+    if "backbone" in what.kinds:
+        found[f"head {what.head}" if what.head else "backbone"] = Candidate(what.kinds["backbone"], what.data, what.step)
+    return found
 
 
 def transfer(
@@ -55,16 +54,17 @@ def transfer(
     device: torch.device,
     tell: Callable[[str], None],
     folder: Folder | None = None,
+    labels: LabelRule = "auto",
 ) -> list[dict[str, Any]]:
     """Judge every one of ``candidates`` (name → what) on every one of ``sets`` by one protocol; return a record each, by data set.
 
     A record is a line of evaluations.jsonl with ``data``, the name of the data set; each is appended to the file ``records`` when it is there,
     and one that is there already, of the same weights, images and settings, is returned as it is. ``folder`` keeps features, and what a kill of a
-    fine-tuning would lose. Where a data set has no test part a tenth of
-    its training images is held out as one. Raises UserError, with the name of the data set, before anything is computed where one cannot be
-    opened, has no labels, or not the kind of labels that the protocol or the metric is for.
+    fine-tuning would lose. Where a data set has no test part a tenth of its training images is held out as one. Raises UserError, with the name
+    of the data set, before anything is computed where one cannot be opened, has no labels,
+    or not the kind that the protocol or the metric is for.
     """
-    opened = [(one, *_opened(one, settings)) for one in sets]
+    opened = [(one, *_opened(one, settings, labels)) for one in sets]
     found = []
     for one, splits, metric in opened:
         begun = [record for record in read_lines(records) if "asked_sha256" in record]
@@ -75,9 +75,9 @@ def transfer(
     return found
 
 
-def _opened(one: DataSet, settings: Settings) -> tuple[Splits, Metric]:
+def _opened(one: DataSet, settings: Settings, labels: LabelRule) -> tuple[Splits, Metric]:
     try:
-        splits = open_images(one.path, "auto")
+        splits = open_images(one.path, labels)
         refuse_unjudgeable(splits)
         several = splits.train.presence is not None
         if not isinstance(settings, MANY):
@@ -103,39 +103,27 @@ def _on(
     for name, candidate in candidates.items():
         data = replace(candidate.data, source="", labels="auto")
         weights = digest(candidate.featuriser) if isinstance(candidate.featuriser, Backbone) else None
-        asked: dict[str, Any] = {"protocol": settings.protocol, "settings": asdict(settings), "metric": metric, "data": asdict(data)}
-        asked["path"] = os.path.realpath(one.path)  # images of other folders may have the same names and sizes
-        about = {
-            "features": name,
-            "data": one.name,
-            "weights_sha256": weights,
-            "step": candidate.step,
-            "images_sha256": images,
-            "asked_sha256": hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest(),
-        }
-        there = [record for record in begun if all(record.get(key) == value for key, value in about.items())]
+        about: dict[str, Any] = {"features": name, "data": one.name, "weights_sha256": weights, "step": candidate.step, "images_sha256": images}
+        # By their place too: images of other folders may have the same names and sizes.
+        asked = asked_digest(settings, about | {"metric": metric, "prepared": asdict(data), "path": os.path.realpath(one.path)})
+        there = [record for record in begun if record.get("asked_sha256") == asked]
         if there:
             tell(f"{one.name}, {name}: judged already ({there[-1]['value']:.1%})")
             yield there[-1]
             continue
-        key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
         if data not in ready:
             ready[data] = parts(splits, data, device, tell)
-        yield about | _judged(ready[data], candidate.featuriser.to(device), settings, metric, f"{one.name}, {name}", device, tell, folder, key)
+        subject = _subject(ready[data], candidate.featuriser.to(device), metric, f"{one.name}, {name}", device, tell, folder)
+        with tuning(settings, subject, asked, splits, folder) as kept:
+            found = judge(fitting(settings, len(subject.train)), kept, tell)
+            tell(f"{subject.name}: {found.score.metric} {found.score.value:.1%}")
+            yield about | {"asked_sha256": asked} | dated(found) | where(kept)
 
 
-def _judged(
-    images: Parts,
-    featuriser: nn.Module,
-    settings: Settings,
-    metric: Metric,
-    name: str,
-    device: torch.device,
-    tell: Callable[[str], None],
-    folder: Folder | None,
-    key: str,
-) -> dict[str, Any]:
-    subject = Subject(
+def _subject(
+    images: Parts, featuriser: nn.Module, metric: Metric, name: str, device: torch.device, tell: Callable[[str], None], folder: Folder | None
+) -> Subject:
+    return Subject(
         featuriser=featuriser,
         train=images.train,
         test=images.test,
@@ -145,8 +133,4 @@ def _judged(
         name=name,
         metric=metric,
         cache=None if folder is None else FeatureCache(folder.features, tell=tell),
-        work=None if folder is None else folder.tuning / key,
     )
-    judged = judge(settings, subject, tell)
-    tell(f"{name}: {judged.score.metric} {judged.score.value:.1%}")
-    return judged.record() | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
