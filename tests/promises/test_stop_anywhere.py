@@ -146,7 +146,7 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Sig
     images = folder_of_images(tmp_path / "images")
     out = tmp_path / "run"
     process = subprocess.Popen(command(images, out, "--epochs", "2000"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    while not (out / "metrics.jsonl").exists():
+    while not ((out / "metrics.jsonl").exists() and (out / "metrics.jsonl").stat().st_size):  # a step is done: the loop listens
         assert process.poll() is None
         time.sleep(0.05)
     os.kill(process.pid, number)

@@ -70,7 +70,7 @@ def test_two_studies_share_runs_and_a_second_call_does_nothing(photos: Path, tmp
     assert "Does SimSiam collapse" in (out / "report.html").read_text()
 
 
-@pytest.mark.whole
+@pytest.mark.slow
 def test_killed_in_the_middle_of_a_row_it_ends_with_the_same_table(photos: Path, tmp_path: Path) -> None:
     more = ("--epochs", "6", "--jobs", "1", "--set", "train.checkpoint_seconds=0")
     disturbed, whole = tmp_path / "disturbed", tmp_path / "whole"
