@@ -29,7 +29,7 @@ def accuracies(records: Sequence[Record]) -> list[str]:
     columns = ordered(column for _, column in latest)
     kinds = dict.fromkeys(kind for kind, _ in latest)
     labels = {kind: label for kind, label in FEATURES.items() if kind in kinds}
-    labels |= {kind: f"trained, after {kind}" for kind in kinds if kind not in FEATURES}
+    labels |= {kind: f"trained, after {kind}" if kind.startswith("head ") else kind for kind in kinds if kind not in FEATURES}
     rows = [[label, *(_cell(latest[kind, c]) if (kind, c) in latest else "" for c in columns)] for kind, label in labels.items()]
     corner = "top-1" if all(column.metric == "top1" for column in columns) else ""
     grid = [[corner, *(column.short for column in columns)], *rows]

@@ -50,8 +50,9 @@ class Row:
         return {(r["features"], r["protocol"]): float(r["top1"]) for r in self.records()}
 
     def records(self) -> list[dict[str, Any]]:
-        """Return its evaluations."""
-        return read_lines(RunDirectory(self.out).evaluations)
+        """Return its evaluations by the comparison's protocols on the comparison's images; it may have been judged otherwise too."""
+        lines = read_lines(RunDirectory(self.out).evaluations)
+        return [r for r in lines if r["protocol"] in PROTOCOLS and not r.get("data") and r.get("top1") is not None]
 
     def judged(self) -> bool:
         """Whether every protocol has judged its backbone."""

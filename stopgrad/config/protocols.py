@@ -1,5 +1,6 @@
 """The settings of the protocols that judge frozen features. Apart from the protocols, since a wrong word is answered without torch."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -42,8 +43,10 @@ class Lbfgs:
     """A fit is finished when no entry of the (preconditioned) gradient is above this."""
 
     def __post_init__(self) -> None:
-        if not self.l2 or min(self.l2) <= 0:
+        if not self.l2 or not all(0 < l2 < math.inf for l2 in self.l2):
             raise UserError(f"lbfgs: l2 takes penalties above 0, not {self.l2}")
+        if not 0 < self.held_out < 1 or self.evaluations < 1:
+            raise UserError(f"lbfgs: held_out is a share between 0 and 1, evaluations at least 1, not {self.held_out} and {self.evaluations}")
 
 
 LBFGS = {
@@ -86,8 +89,12 @@ class Linear:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.sweep and (min(self.sweep) <= 0 or not 0 < self.held_out < 1):
-            raise UserError(f"linear: sweep takes rates above 0 and held_out a share below 1, not {self.sweep} and {self.held_out}")
+        if self.batch < 1 or self.epochs < 1:
+            raise UserError(f"linear: batch and epochs are at least 1, not {self.batch} and {self.epochs}")
+        if not all(0 < lr < math.inf for lr in (self.lr, *self.sweep)):
+            raise UserError(f"linear: rates are above 0, not {', '.join(f'{lr:g}' for lr in (self.lr, *self.sweep))}")
+        if not 0 < self.held_out < 1:
+            raise UserError(f"linear: held_out is a share between 0 and 1, not {self.held_out}")
 
 
 LINEAR = {

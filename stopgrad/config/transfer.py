@@ -1,5 +1,6 @@
 """Transfer by frozen features: the data sets' own metrics, what is judged on, and the settings of the linear SVM. Imports no torch."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,8 +50,10 @@ class Svm:
     """Times that L-BFGS computes the objective at most, a fit."""
 
     def __post_init__(self) -> None:
-        if not self.costs or min(self.costs) <= 0 or self.positive_weight <= 0:
+        if not self.costs or not all(0 < c < math.inf for c in self.costs) or not 0 < self.positive_weight < math.inf:
             raise UserError(f"svm: costs and positive_weight must be above 0, not {self.costs} and {self.positive_weight}")
+        if not self.tolerance > 0:
+            raise UserError(f"svm: tolerance is {self.tolerance}; take one above 0")
         if self.folds < 2:
             raise UserError(f"svm: folds is {self.folds}; take at least two")
 

@@ -106,7 +106,7 @@ def problems(settings: Tuning) -> list[str]:
         (bool(s.lr) and min(s.lr) > 0, f"lr: one above 0, or several, not {_many(s.lr)}"),
         (bool(s.weight_decay) and min(s.weight_decay) >= 0, f"weight_decay: one of 0 or more, or several, not {_many(s.weight_decay)}"),
         (all(e > 0 for e in s.epochs) and (s.steps or 1) > 0, "epochs, steps: above 0"),
-        (bool(s.epochs) != (s.steps is not None), "epochs, steps: exactly one of them says how long (none takes the other away)"),
+        (bool(s.epochs) != (s.steps is not None), "epochs, steps: exactly one of them says how long (epochs= or steps=none takes it away)"),
         (s.head_lr > 0, f"head_lr: above 0, not {s.head_lr}"),
         (0 <= s.momentum < 1, f"momentum: from 0 to below 1, not {s.momentum}"),
         (s.trust > 0, f"trust: above 0, not {s.trust}"),

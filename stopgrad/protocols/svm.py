@@ -69,6 +69,8 @@ def train(features: Tensor, labels: Tensor, classes: int, settings: Svm, metric:
     able = ((signs > 0).any(0) & (signs < 0).any(0)).nonzero()[:, 0]
     if not len(able) or (labels.ndim == 1 and len(able) < 2):
         raise UserError("svm: the training images must show at least two classes, each in some of them; give more labelled images")
+    if len(labels) < settings.folds:
+        raise UserError(f"svm: {settings.folds} folds of {len(labels)} images; take --set folds=2, or give more labelled images")
     fitting = _Fitting(extended(features), signs[:, able], settings)
     folds = _folds(labels if labels.ndim == 1 else signs[:, able], settings.folds)
     costs = sorted(set(settings.costs))

@@ -52,7 +52,11 @@ class Evaluation:
     @property
     def asked(self) -> dict[str, Any]:
         """What of ``stated`` was asked for, and not chosen by the protocol itself: it must agree where two results are compared."""
-        chosen = {"l2", *tuned(self.stated.get("tuned_on"))}
+        chosen = FOUND | tuned(self.stated.get("tuned_on"))
+        if "epochs" in chosen:
+            chosen |= {"steps"}
+        if self.stated.get("listed") is None:  # else which images: a list of one's own is asked for
+            chosen |= {"labelled_sha256"}
         return {key: value for key, value in self.stated.items() if key not in chosen}
 
     @property
@@ -61,10 +65,17 @@ class Evaluation:
         return {self.column.metric: self.value, **dict(self.beside)}
 
 
+FOUND = {"l2", "tried", "held_out_accuracy", "held_out_images", "teacher_top1", "agreement", "loss"}
+"""Settings of a line that are found, not asked for."""
+
+
 def tuned(words: Any) -> set[str]:
-    """Return the settings that ``settings.tuned_on`` says were tuned: those before `` on ``, as in "lr and weight decay on 20 % of …"."""
-    before, on, _ = str(words or "").partition(" on ")
-    return {name.strip().replace(" ", "_") for name in re.split(r",|\band\b|×", before)} - {""} if on else set()
+    """Return the settings that ``settings.tuned_on`` says were tuned: "lr and weight decay by top1 on …" means two, "C … over …" the costs."""
+    said = re.split(r" on | over ", str(words or ""), maxsplit=1)
+    if len(said) == 1:
+        return set()
+    names = {re.sub(r" by .*", "", name.strip()).replace(" ", "_") for name in re.split(r",|\band\b|×", said[0])} - {""}
+    return {"costs" if name == "C" else name for name in names}
 
 
 def parse(record: dict[str, Any]) -> list[Evaluation]:
@@ -72,6 +83,8 @@ def parse(record: dict[str, Any]) -> list[Evaluation]:
     sizes: dict[str, Any] = {key: record[key] for key in ("train_images", "test_images", "classes") if key in record}
     settings = dict(record.get("settings") or {})
     sweep = _sweep(settings)
+    if isinstance(cells := settings.get("tried"), dict | list):
+        settings["tried"] = f"of {len(cells)} tried" if cells else None
     if isinstance(tried := settings.get("held_out_accuracy"), dict):  # of another sweep; what it chose stands under its own name
         settings["held_out_accuracy"] = f"of {len(tried)} tried"
     metric = str(record.get("metric") or "top1")

@@ -14,12 +14,13 @@ DECIDES = {
     "semi": ("", ("name", *LENGTH), "labels"),
     "finetune": ("", ("name", *LENGTH), "labels"),
     "distill": ("", ("name", "teacher", "temperature", *LENGTH), "images"),
-    "detection": ("", LENGTH, "images"),
+    "detection": ("", ("lr", "iterations"), "images"),
 }
 """Protocol to what it is (where its name does not say so), the settings that decide, and what its training images are counted as."""
 OTHERS = ("", ("name", *LENGTH), "labels")
 SAID = {
     "k": "{} neighbours",
+    "iterations": "{} iterations",
     "temperature": "T {}",
     "name": "{}'s",
     "teacher": "teacher {}",

@@ -100,7 +100,12 @@ def _subject(folder: Path) -> Subject:
 
 
 def _last_step(figures: Iterable[Evaluation]) -> int | None:
-    return max((e.step for e in figures if e.step is not None and e.features not in BASELINES), default=None)
+    return max((e.step for e in figures if e.step is not None and _own(e)), default=None)
+
+
+def _own(figure: Evaluation) -> bool:
+    """Whether it is of the folder's own backbone, and not of another beside it."""
+    return figure.features == "backbone" or figure.features.startswith("head ")
 
 
 def _counting(figures: Sequence[Evaluation], last: int | None, name: str, judge: str) -> tuple[tuple[Evaluation, ...], tuple[str, ...]]:
@@ -108,7 +113,7 @@ def _counting(figures: Sequence[Evaluation], last: int | None, name: str, judge:
     held: dict[Hashable, list[Evaluation]] = {}
     early: dict[Hashable, Evaluation] = {}
     for e in figures:
-        if last is None or e.features in BASELINES or e.step in (None, last):
+        if last is None or not _own(e) or e.step in (None, last):
             held.setdefault((e.column, e.features, plain(e.stated.get("seed"))), []).append(e)
         else:
             early[e.column, e.features] = e

@@ -44,7 +44,7 @@ def line(protocol: str, value: float, features: str = "backbone", metric: str = 
 def detection(box: tuple[float, float, float], mask: tuple[float, float, float], features: str = "backbone", **more: Any) -> dict[str, Any]:
     """A line of detection: AP, AP50 and AP75 of boxes and masks."""
     names = [f"{region}_ap{at}" for region in ("box", "mask") for at in ("", "50", "75")]
-    settings = {"name": "coco-1x", "lr": 0.02, "steps": 90000}
+    settings = {"name": "coco-1x", "lr": 0.02, "iterations": 90000}
     scores = dict(zip(names, (*box, *mask), strict=True))
     return line("detection", box[0], features, "ap", scores=scores, settings=settings, data="coco", variant="coco-1x", **more)
 

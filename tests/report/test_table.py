@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stopgrad.errors import UserError
+from stopgrad.report.evaluations import parse
 from stopgrad.report.table import _letter, table
 from tests.report.judged import everything, line, make_run, make_what
 from tests.report.runs import write_lines
@@ -205,7 +206,7 @@ def test_every_protocol_and_a_backbone_that_is_no_run(tmp_path: Path) -> None:
     ]
     notes = "\n".join(table([tmp_path]))
     assert "Semi-supervised, 1 %: simclr's, lr 0.05, 60 epochs, 120 labels, tuned: lr and weight decay on 20 % of the training" in notes
-    assert "- coco · Detection, coco-1x: lr 0.02, 90,000 steps, 12,000 images; 2,000 test images." in notes
+    assert "- coco · Detection, coco-1x: lr 0.02, 90,000 iterations, 12,000 images; 2,000 test images." in notes
     assert "- Random initialisation, simsiam, torchvision/resnet18: few images a class." in notes
 
 
@@ -282,3 +283,20 @@ def test_rows_of_one_name_are_told_apart(tmp_path: Path) -> None:
 
 def test_letters_do_not_end() -> None:
     assert [_letter(i) for i in (0, 25, 26, 27, 52, 701, 702)] == ["a", "z", "aa", "ab", "ba", "zz", "aaa"]
+
+
+@pytest.mark.parametrize(
+    ("tuned_on", "found"),
+    [
+        ("lr by top1 on 100 training images held out", {"lr"}),
+        ("lr, weight decay and epochs on 20 % of the training images", {"lr", "weight_decay", "epochs", "steps"}),
+        ("C by map11 over 3 folds of the training images", {"costs"}),
+        ("nothing", set()),
+    ],
+)
+def test_what_a_protocol_finds_by_itself_is_no_difference(tuned_on: str, found: set[str]) -> None:
+    settings = {"tuned_on": tuned_on, "lr": 1, "weight_decay": 0, "epochs": 3, "steps": 9, "costs": [1], "tried": [1, 2], "labelled_sha256": "00"}
+    (figure,) = parse({"protocol": "semi", "features": "backbone", "top1": 0.5, "settings": settings})
+    assert settings.keys() - figure.asked.keys() == found | {"tried", "labelled_sha256"}
+    (listed,) = parse({"protocol": "semi", "features": "backbone", "top1": 0.5, "settings": settings | {"listed": "mine.txt"}})
+    assert "labelled_sha256" in listed.asked
