@@ -105,7 +105,7 @@ def test_settings() -> None:
     byol = LINEAR["byol"]
     assert (byol.sweep, byol.batch, byol.epochs, byol.nesterov, byol.momentum) == ((0.4, 0.3, 0.2, 0.1, 0.05), 1024, 80, True, 0.9)
     for wrong in ({"sweep": (0.1, 0.0)}, {"held_out": 0.0}, {"held_out": 1.0}):
-        with pytest.raises(UserError, match="linear: (rates are above 0|held_out is a share)"):
+        with pytest.raises(UserError, match=r"linear: (rates are above 0|held_out is a share)"):
             replace(SGD, **wrong)  # type: ignore[arg-type]
 
 
