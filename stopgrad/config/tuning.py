@@ -1,5 +1,6 @@
 """The settings of what trains a whole network: fine-tuning on labels, all of them or few, and distillation from a fine-tuned network."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -103,9 +104,9 @@ def problems(settings: Tuning) -> list[str]:
     """Return what is wrong with ``settings``, one line each, naming the field; an empty list when one can train by them."""
     s, name = settings, settings.name
     found = [
-        (bool(s.lr) and min(s.lr) > 0, f"lr: one above 0, or several, not {_many(s.lr)}"),
+        (bool(s.lr) and all(0 < lr < math.inf for lr in s.lr), f"lr: one above 0, or several, not {_many(s.lr)}"),
         (bool(s.weight_decay) and min(s.weight_decay) >= 0, f"weight_decay: one of 0 or more, or several, not {_many(s.weight_decay)}"),
-        (all(e > 0 for e in s.epochs) and (s.steps or 1) > 0, "epochs, steps: above 0"),
+        (all(0 < e < math.inf for e in s.epochs) and (s.steps is None or s.steps > 0), "epochs, steps: above 0"),
         (bool(s.epochs) != (s.steps is not None), "epochs, steps: exactly one of them says how long (epochs= or steps=none takes it away)"),
         (s.head_lr > 0, f"head_lr: above 0, not {s.head_lr}"),
         (0 <= s.momentum < 1, f"momentum: from 0 to below 1, not {s.momentum}"),
