@@ -100,7 +100,7 @@ def test_a_folder_holds_the_student_and_how_well_it_does(taught: Path, splits: S
     files = Student(tmp_path / "out")
     assert record is not None
     assert read_lines(files.evaluations) == [record]
-    assert sorted(p.name for p in files.path.iterdir()) == ["classifier.safetensors", "evaluations.jsonl"]
+    assert sorted(p.name for p in files.path.iterdir()) == ["classifier.safetensors", "evaluations.jsonl", "what.json"]
     student, teacher = load_classifier(files.classifier), load_classifier(taught)
     assert (student.net, student.classes) == (replace(NET, width=2), ("0", "1", "2"))
     assert student.extra == {"teacher_sha256": teacher.sha256, "settings": "toy"}
