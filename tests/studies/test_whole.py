@@ -41,7 +41,7 @@ def table(out: Path, study: str) -> list[dict[str, str]]:
     return list(csv.DictReader((out / f"{study}.csv").read_text().splitlines()))
 
 
-@pytest.mark.whole
+@pytest.mark.slow
 def test_two_studies_share_runs_and_a_second_call_does_nothing(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     asked = words(photos, out, "stop-gradient", "predictor", more=("--epochs", "1", "--seeds", "2"))
