@@ -66,7 +66,7 @@ def test_wrong_overrides_name_the_field(toy: Run, path: str, text: str, said: st
         (lambda r: r["train"].update(epochs=True), "train.epochs: True is not a whole number"),
         (lambda r: r["method"].update(name="simsiamm"), "no method 'simsiamm'; did you mean 'simsiam'"),
         (lambda r: r.update(schema=99), "written in form 99"),
-        (lambda r: r.update(schema=1), "reads forms 2 to 5; train it again with this version, or use the version that wrote it"),
+        (lambda r: r.update(schema=1), "reads forms 2 to 6; train it again with this version, or use the version that wrote it"),
         (lambda r: r.update(schema=2, train=7), "train: an object with named fields"),
         (lambda r: r.update(views={}), "views: any number of values"),
     ],

@@ -7,13 +7,11 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from stopgrad.config.method import MethodConfig
 from stopgrad.config.methods import METHODS
+from stopgrad.config.older import READ, SCHEMA, in_todays_form
 from stopgrad.config.run import Net, Run
 from stopgrad.errors import UserError
 
 T = TypeVar("T")
-
-SCHEMA = 5
-"""Version of the written form; raised when a field changes its meaning."""
 
 
 def to_json(run: Run) -> dict[str, Any]:
@@ -25,25 +23,11 @@ def from_json(record: dict[str, Any]) -> Run:
     """Return the run that ``to_json`` wrote. Raises UserError for unknown, missing or wrong fields, naming them."""
     record = dict(record)
     schema = record.pop("schema", None)
-    if schema in (2, 3, 4):
-        record, schema = _from_older(record), SCHEMA
-    if schema != SCHEMA:
+    if not isinstance(schema, int) or schema not in READ:
         remedy = "train it again with this version, or use the version that wrote it"
-        raise UserError(f"config: written in form {schema}, this version of stopgrad reads forms 2 to {SCHEMA}; {remedy}")
-    run: Run = _typed(Run, record, "")
+        raise UserError(f"config: written in form {schema}, this version of stopgrad reads forms {READ[0]} to {SCHEMA}; {remedy}")
+    run: Run = _typed(Run, in_todays_form(record, schema), "")
     return run
-
-
-def _from_older(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record of form 2, 3 or 4 in form 5. Form 3 added ``train.threads``: until then a run took what torch gave it, as 0 still does.
-
-    Form 4 added ``train.recompute``; form 5 made a mode of ``train.compile``, which was true or false.
-    """
-    train = record.get("train")
-    if not isinstance(train, dict):
-        return record
-    compiled = {"compile": "default" if train["compile"] else "no"} if isinstance(train.get("compile"), bool) else {}
-    return record | {"train": {"threads": 0, "recompute": False} | train | compiled}
 
 
 def net_from_json(record: dict[str, Any]) -> Net:
