@@ -64,7 +64,7 @@ def _through_views(run: Run, backbone: Backbone, pool: Pool, prep: Preparation, 
     rows = torch.linspace(0, len(pool) - 1, min(SEEN, len(pool))).round().long()
     found = []
     for turn in range(VIEWS):
-        drawn = uniforms(run.train.seed, turn, 0, len(rows))
+        drawn = uniforms(run.train.seed, turn, 0, len(rows), run.views[0].further)
         parts = [
             (some, sample(run.views[0], u, pool.heights[some], pool.widths[some]))
             for some, u in zip(torch.split(rows, PART), torch.split(drawn, PART), strict=True)

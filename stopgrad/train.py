@@ -162,12 +162,13 @@ def render_views(run: Run, batch: Batch, step: int) -> Iterator[Views]:
     Parameters are drawn for the whole batch and then sliced: every process shows its images as one process would (promise 2).
     """
     places = local_places(run).chunk(run.train.accumulate)
-    drawn = [uniforms(run.train.seed, step, i, run.train.batch) for i in range(len(run.views))]
+    drawn = [uniforms(run.train.seed, step, i, run.train.batch, view.further) for i, view in enumerate(run.views)]
     for here, rows in zip(places, batch.rows.chunk(run.train.accumulate), strict=True):
         heights, widths = batch.pool.heights[rows], batch.pool.widths[rows]
         params = [sample(view, u[here], heights, widths) for view, u in zip(run.views, drawn, strict=True)]
         rendered: Views = []
-        for _, same in groupby(range(len(params)), key=lambda i: run.views[i].size):  # in one call: measured up to a quarter faster
+        alike = groupby(range(len(params)), key=lambda i: (run.views[i].size, run.views[i].further))
+        for _, same in alike:  # in one call: measured up to a quarter faster
             some = [params[i] for i in same]
             with torch.autocast(batch.pool.device.type, enabled=False):  # views rendered ahead for a method are rendered alike
                 together = render(batch.pool, rows.repeat(len(some)), reduce(ViewParams.concat, some), run.data.mean, run.data.std)

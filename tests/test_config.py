@@ -88,6 +88,26 @@ def test_what_older_forms_did_not_say_is_as_it_was_then(toy: Run, form: int, unk
     assert not record["train"].keys() & set(unknown)
 
 
+def test_views_that_older_forms_wrote_have_nothing_of_what_few_have(toy: Run) -> None:
+    record = to_json(toy) | {"schema": 5}
+    for view in record["views"]:
+        for name in ("shared_crop", "rotate", "policy", "sobel", "noise", "noise_sigma", "cutout", "cutout_side"):
+            view.pop(name)
+    assert from_json(record) == toy
+    assert not any(view.further for view in toy.views)
+
+
+@pytest.mark.parametrize(
+    "few", [{"shared_crop": "0.5,1"}, {"policy": "imagenet"}, {"rotate": "0.1"}, {"sobel": "1"}, {"noise": "0.2"}, {"cutout": "0.01"}]
+)
+def test_a_view_with_any_of_what_few_have_says_so(toy: Run, few: dict[str, str]) -> None:
+    for name, text in few.items():
+        run = set_value(toy, f"views.{name}", text)
+        assert all(view.further for view in run.views)
+        assert problems(run) == []
+        assert from_json(to_json(run)) == run
+
+
 @pytest.mark.parametrize(("said", "mode"), [(False, "no"), (True, "default")])
 def test_an_older_form_says_whether_and_not_how_to_compile(toy: Run, said: bool, mode: str) -> None:
     record = to_json(toy) | {"schema": 4}
@@ -108,6 +128,15 @@ def test_an_older_form_says_whether_and_not_how_to_compile(toy: Run, said: bool,
         ("train.accumulate", "3", "train.accumulate: 3 does not divide train.batch"),
         ("views.0.scale", "0.9,0.5", "views.0.scale"),
         ("views.1.jitter", "1,1,1,0.6", "hue at most 0.5"),
+        ("views.rotate", "1.5", "views.rotate: a probability from 0 to 1, not 1.5"),
+        ("views.1.sobel", "-1", "views.1.sobel: a probability from 0 to 1, not -1.0"),
+        ("views.noise", "2", "views.noise: a probability"),
+        ("views.cutout", "2", "views.cutout: a probability"),
+        ("views.noise_sigma", "0.3,0.2", "views.noise_sigma: 0 <= smallest <= largest, not (0.3, 0.2)"),
+        ("views.cutout_side", "0", "views.cutout_side: a share of the view's side above 0, at most 1, not 0.0"),
+        ("views.shared_crop", "0,1", "views.shared_crop: none, or 0 < smallest <= largest <= 1, not (0.0, 1.0)"),
+        ("views.0.shared_crop", "0.5,1", "views.shared_crop: the same in all views, or they do not share it"),
+        ("data.channels", "5", None),
         ("data.mean", "0.1,0.2", "data.mean: 2 values for 1 channels"),
         ("data.std", "0", "data.std"),
         ("optim.warmup_epochs", "3", "optim.warmup_epochs"),
@@ -117,6 +146,14 @@ def test_an_older_form_says_whether_and_not_how_to_compile(toy: Run, said: bool,
 def test_contradictions_name_the_field(toy: Run, path: str, text: str, said: str | None) -> None:
     found = problems(set_value(toy, path, text))
     assert found == [] if said is None else any(said in line for line in found)
+
+
+def test_a_policy_of_autoaugment_is_for_grey_and_colour_and_has_a_name(toy: Run) -> None:
+    run = set_value(toy, "views.policy", "cifar10")
+    assert problems(set_value(run, "data.channels", "3")) == []
+    assert any("views.policy: AutoAugment is for images of 1 or 3 channels, not 5" in line for line in problems(set_value(run, "data.channels", "5")))
+    with pytest.raises(UserError, match="'imagenett' is none of imagenet, cifar10; did you mean 'imagenet'"):
+        set_value(toy, "views.policy", "imagenett")
 
 
 def test_more_than_one_problem_is_told_at_once(toy: Run) -> None:

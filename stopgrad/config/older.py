@@ -11,7 +11,22 @@ READ = range(2, SCHEMA + 1)
 GAINED: Mapping[int, Mapping[str, Mapping[str, Any]]] = {
     3: {"train": {"threads": 0}},  # until then a run took what torch gave it, as 0 still does
     4: {"train": {"recompute": False}},
-    6: {"views": {}, "method simclr": {}, "method simsiam": {}, "method byol": {}, "method swav": {}},
+    6: {
+        "views": {
+            "shared_crop": None,
+            "rotate": 0.0,
+            "policy": None,
+            "sobel": 0.0,
+            "noise": 0.0,
+            "noise_sigma": [0.0, 0.2],
+            "cutout": 0.0,
+            "cutout_side": 0.5,
+        },
+        "method simclr": {},
+        "method simsiam": {},
+        "method byol": {},
+        "method swav": {},
+    },
 }
 """By form, what it added: a part of the configuration (of the method, that of one name), and its new fields as older runs had them."""
 

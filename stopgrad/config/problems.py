@@ -65,6 +65,11 @@ def _contradictions(run: Run) -> list[str]:
     part = train.batch // train.accumulate
     groups = train.bn_splits if train.bn == "split" else 1
     return resnet_only(run.net) + _unmet(
+        (
+            data.channels in (1, 3) or all(view.policy is None for view in run.views),
+            f"views.policy: AutoAugment is for images of 1 or 3 channels, not {data.channels}; take --set views.policy=none",
+        ),
+        (len({view.shared_crop for view in run.views}) == 1, "views.shared_crop: the same in all views, or they do not share it"),
         (len(data.mean) in (1, data.channels), f"data.mean: {len(data.mean)} values for {data.channels} channels; give 1 or {data.channels}"),
         (len(data.std) in (1, data.channels), f"data.std: {len(data.std)} values for {data.channels} channels; give 1 or {data.channels}"),
         (not (method.one_part and train.accumulate > 1), f"train.accumulate: {method.name} takes whole batches, its loss is over all of one"),
@@ -111,6 +116,8 @@ def _of_views(found: list[list[str]]) -> list[str]:
 
 def _view_problems(view: View) -> list[str]:
     chances = {"flip": view.flip, "jitter_p": view.jitter_p, "grey": view.grey, "blur": view.blur, "solarise": view.solarise}
+    chances |= {"rotate": view.rotate, "sobel": view.sobel, "noise": view.noise, "cutout": view.cutout}
+    shared = view.shared_crop
     found = [f"{name}: a probability from 0 to 1, not {chance}" for name, chance in chances.items() if not 0 <= chance <= 1]
     return found + _unmet(
         (view.size >= 1, f"size: at least 1 pixel, not {view.size}"),
@@ -118,4 +125,7 @@ def _view_problems(view: View) -> list[str]:
         (0 < view.ratio[0] <= view.ratio[1], f"ratio: 0 < smallest <= largest, not {view.ratio}"),
         (0 < view.blur_sigma[0] <= view.blur_sigma[1], f"blur_sigma: 0 < smallest <= largest, not {view.blur_sigma}"),
         (all(s >= 0 for s in view.jitter) and view.jitter[3] <= 0.5, f"jitter: strengths of 0 or more, hue at most 0.5, not {view.jitter}"),
+        (shared is None or 0 < shared[0] <= shared[1] <= 1, f"shared_crop: none, or 0 < smallest <= largest <= 1, not {shared}"),
+        (0 <= view.noise_sigma[0] <= view.noise_sigma[1], f"noise_sigma: 0 <= smallest <= largest, not {view.noise_sigma}"),
+        (0 < view.cutout_side <= 1, f"cutout_side: a share of the view's side above 0, at most 1, not {view.cutout_side}"),
     )

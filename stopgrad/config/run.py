@@ -12,8 +12,10 @@ class View:
 
     size: int
     """Side of the rendered square, pixels."""
+    shared_crop: tuple[float, float] | None = None
+    """Area of a random crop, 3:4 to 4:3, that all views of an image begin with, as a share of it, smallest and largest; none: with the image."""
     scale: tuple[float, float]
-    """Area of the random crop as a share of the image, smallest and largest."""
+    """Area of the random crop as a share of the image, or of the shared crop, smallest and largest."""
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     """Width / height of the crop, smallest and largest; drawn uniformly in the logarithm."""
     flip: float
@@ -30,6 +32,25 @@ class View:
     """Standard deviation of the blur in pixels, drawn uniformly per image."""
     solarise: float = 0.0
     """Probability of solarisation: values at or above one half are inverted (BYOL's second view)."""
+    rotate: float = 0.0
+    """Probability of a turn by 90, 180 or 270 degrees, each as likely (SimCLR, Sec. 3)."""
+    policy: Literal["imagenet", "cifar10"] | None = None
+    """AutoAugment's policy (arXiv:1805.09501), as found for these images: one of its 25 sub-policies a view; none: no policy."""
+    sobel: float = 0.0
+    """Probability that edges take the place of the view: the length of the grey image's gradient."""
+    noise: float = 0.0
+    """Probability of Gaussian noise, on every value by itself."""
+    noise_sigma: tuple[float, float] = (0.0, 0.2)
+    """Standard deviation of the noise, drawn uniformly per image."""
+    cutout: float = 0.0
+    """Probability that a square is cut out: it becomes ``data.mean``. Its middle lies anywhere in the view (arXiv:1708.04552)."""
+    cutout_side: float = 0.5
+    """Side of that square as a share of the view's (16 of CIFAR-10's 32 pixels, as published)."""
+
+    @property
+    def further(self) -> bool:
+        """Whether it has any of what only few views have, from a shared crop to cutout: this takes draws and operations of its own."""
+        return self.shared_crop is not None or self.policy is not None or max(self.rotate, self.sobel, self.noise, self.cutout) > 0
 
 
 @dataclass(frozen=True, kw_only=True)

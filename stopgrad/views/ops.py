@@ -1,4 +1,4 @@
-"""The colour operations of a view, batched: every image has its own parameters.
+"""The operations of a view on its pixels, batched: every image has its own parameters.
 
 x is (N, C, H, W) float, 0..1; factors and masks are (N,). Nothing is changed in place. On 1 and 3 channels each operation is
 torchvision.transforms.v2.functional's of the same name, to 2e-6. On any other number of channels C "grey" means the mean of the
@@ -7,6 +7,7 @@ channels, and hue does nothing. On 1 channel saturation, hue and greyscale do no
 What is avoided here (where, ==, remainder, aminmax) is what torch does not vectorise on CPUs.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -103,6 +104,44 @@ def blur_radius(side: int) -> int:
 def solarise(x: Tensor) -> Tensor:
     """Invert the values at or above one half: x or 1 - x, whichever is smaller."""
     return torch.minimum(x, 1 - x)
+
+
+def sobel(x: Tensor) -> Tensor:
+    """Put the length of the grey image's gradient into every channel: by Sobel's kernels, the border repeated, 1 where black borders on white."""
+    grey = F.pad(_grey(x)[:, None], (1, 1, 1, 1), mode="replicate")
+    rows, columns = (grey[:, :, :-2] + 2 * grey[:, :, 1:-1] + grey[:, :, 2:]), (grey[..., :-2] + 2 * grey[..., 1:-1] + grey[..., 2:])
+    across, down = rows[..., 2:] - rows[..., :-2], columns[:, :, 2:] - columns[:, :, :-2]
+    return (across * across + down * down).sqrt_().div_(4).clamp_(max=1).expand_as(x)
+
+
+def noise(x: Tensor, sigma: Tensor, seed: Tensor) -> Tensor:
+    """Add Gaussian noise of standard deviation ``sigma`` (N,) to every value by itself, clamped to 0..1.
+
+    A value's noise is a function of its image's ``seed`` (N,) int64, 0 to 2**53 - 1, and of its place (channel, row, column), whatever is beside
+    it: the same on every device, to the rounding of an inverse error function.
+    """
+    place = torch.arange(x[0].numel(), device=x.device)
+    bits = _mixed(_mixed(place ^ (seed & _WORD)[:, None]) ^ (seed >> 32)[:, None]) >> 8  # 24, as many as float32 tells apart
+    even = (2 * bits + (1 - 2**24)).float() / 2**24  # odd multiples of 2**-24 within (-1, 1)
+    return torch.addcmul(x, _column(sigma * math.sqrt(2)), even.erfinv_().view_as(x)).clamp_(0, 1)
+
+
+_WORD = 2**32 - 1
+
+
+def _mixed(word: Tensor) -> Tensor:
+    """Return a word of 32 bits for each, in int64: a permutation of all in which every bit depends on every bit."""
+    for shift, factor in ((16, 0x21F0AAAD), (15, 0x735A2D97)):  # below 2**31, so that no product leaves int64
+        word = (word ^ (word >> shift)) * factor & _WORD
+    return word ^ (word >> 15)
+
+
+def cut_out(x: Tensor, square: Tensor) -> Tensor:
+    """Put 0 into a square of each image, (N, 4): top, bottom, left and right, the lower and right ends not in it; in ``x`` itself."""
+    places = torch.arange(x.shape[-1], device=x.device)
+    top, bottom, left, right = square[:, :, None].unbind(1)  # (N, 1)
+    rows, columns = (places >= top) & (places < bottom), (places >= left) & (places < right)
+    return x.masked_fill_((rows[:, :, None] & columns[:, None])[:, None], 0.0)
 
 
 def normalise(x: Tensor, mean: Sequence[float], std: Sequence[float], out: Tensor | None = None) -> Tensor:
