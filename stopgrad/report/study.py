@@ -151,7 +151,8 @@ def _map(record: Record, main: str) -> Markup:
     for row in record["rows"]:
         values = [value for value in row["top1"][main] if value is not None]
         x, y = record["grid"]["at"][row["name"]]
-        cells.append(Cell(x, y, statistics.fmean(values) if values else None, bool({"collapsed", "diverged"} & set(row["states"]))))
+        cell = Cell(x, y, statistics.fmean(values) if values else None, bool({"collapsed", "diverged"} & set(row["states"])))
+        cells += [cell, replace(cell, across=y, down=x)] if record["grid"].get("mirrored") and x != y else [cell]
     return heat(cells, (across, down), record["question"])
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from stopgrad.errors import UserError
-from stopgrad.studies import beyond, byol, moco, simclr, simsiam, swav
+from stopgrad.studies import beyond, byol, composition, moco, simclr, simsiam, swav
 from stopgrad.studies.study import Row, Scale, Study
 
-STUDIES: Mapping[str, Study] = {study.name: study for module in (simsiam, simclr, moco, byol, swav, beyond) for study in module.STUDIES}
+STUDIES: Mapping[str, Study] = {study.name: study for module in (simsiam, simclr, composition, moco, byol, swav, beyond) for study in module.STUDIES}
 
 
 Chosen = Mapping[str, tuple[Study, Mapping[str, Row]]]

@@ -81,11 +81,11 @@ def begun_with(base: Base, asked: Asked) -> tuple[str, str | None, dict[str, str
     """Return the recipe, the method and what is set in all rows of ``base``. Raises UserError where an option and ``--set`` differ."""
     typed = overrides_of(asked.options, asked.pairs)
     if asked.own is None:
-        return base.recipe, base.method, {**asked.size.changes, **base.changes, **typed}
+        return base.recipe, base.method, {**asked.size.changes, **base.changes, **base.always, **typed}
     method = base.method or recipe_name(base.recipe).partition("/")[0]
     method = "simsiam" if method == "demo" else method
     epochs = {path: text for path, text in base.changes.items() if path == "train.epochs" and asked.scale != "paper"}
-    return asked.own, method, {**asked.size.changes, **epochs, **typed}
+    return asked.own, method, {**asked.size.changes, **epochs, **base.always, **typed}
 
 
 def beforehand(studies: Mapping[str, tuple[Study, Mapping[str, Row]]], asked: Asked) -> None:

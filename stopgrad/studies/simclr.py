@@ -43,6 +43,8 @@ def _strength(strength: float, published: float) -> Row:
     return Row(colour, {"small": {"views.jitter": _jitter(strength, grey=True)}}, published=published, findings=(LEARNS, below("1")))
 
 
+UNCOLOURED: dict[str, Value] = {"views.jitter_p": "0", "views.grey": "0"}
+
 COLOUR_STRENGTH = Study(
     name="colour-strength",
     question="How strongly should the colours of the views be changed?",
@@ -58,9 +60,16 @@ COLOUR_STRENGTH = Study(
         "1, blur, no flip": Row(
             {"views.blur": "0.5", "views.flip": "0"}, published=63.4, findings=(LEARNS, below("1, blur")), scales=("paper", "gpu")
         ),
+        "AutoAugment": Row(
+            UNCOLOURED | {"views.policy": "imagenet"},
+            {"gpu": UNCOLOURED | {"views.policy": "cifar10"}},
+            published=61.1,
+            findings=(LEARNS, below("1")),
+            scales=("paper", "gpu"),
+        ),
     },
     remark="Shares of (0.8, 0.8, 0.8, 0.2) for brightness, contrast, saturation and hue. The bundled images are grey: two of the four are left, "
-    "and they are not flipped.",
+    "and they are not flipped. AutoAugment's policy, which was found with the labels of the images, takes the place of jitter and grey.",
 )
 
 HEAD = Study(

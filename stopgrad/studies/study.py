@@ -1,7 +1,7 @@
 """What a study is: a base at every scale, rows that each change named values, and what the paper found, as something that can be checked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from stopgrad.config import Run, to_json
@@ -29,9 +29,16 @@ class Base:
     recipe: str
     method: str | None = None
     changes: Mapping[str, str] = field(default_factory=dict)
+    always: Mapping[str, str] = field(default_factory=dict)
+    """Values without which the study would be none, and which therefore hold for other images and recipes too."""
 
 
 Bases = Mapping[Scale, Base]
+
+
+def always(bases: Bases, changes: Mapping[str, str], at: Mapping[Scale, Mapping[str, str]]) -> Bases:
+    """Return ``bases`` with values that always hold, further ones at some scales."""
+    return {scale: replace(base, always={**changes, **at.get(scale, {})}) for scale, base in bases.items()}
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,8 @@ class Study:
     """Whether the figure is of what happens while training: loss, std and kNN against the steps."""
     grid: tuple[str, str] | None = None
     """Two fields whose values span a map of the accuracy, with what collapsed in it."""
+    each_with_each: tuple[str, ...] = ()
+    """Names that span such a map: a row is named after one of them, or after two, which stand in both of their cells."""
     scores: bool = False
     """Whether label-free scores of every run are taken too, and held against its accuracy."""
     images: str = ""

@@ -40,7 +40,7 @@ def tabulate(study: Study, rows: Mapping[str, Planned], asked: Asked) -> Record:
         "random": {p: [began[p] for began in random.values() if p in began] for p in asked.size.protocols},
         "rows": [_row(name, row, found, study, random, main) for name, row in rows.items()],
         "correlations": _correlations(judged, main) if study.scores else [],
-        "grid": _grid(study.grid, rows) if study.grid else None,
+        "grid": _grid(study, rows),
         "curves": study.curves,
         "made": _made(reference, asked),
         "command": asked.command(study.name),
@@ -82,9 +82,14 @@ def _correlations(judged: Sequence[Measured], main: str) -> list[Record]:
     return sorted(found, key=lambda record: -abs(record["rho"]))
 
 
-def _grid(fields: tuple[str, str], rows: Mapping[str, Planned]) -> Record:
-    """Return what each row has of the two fields that span the map: the first of a field of several values."""
-    return {"fields": list(fields), "at": {name: [_leaf(row, field) for field in fields] for name, row in rows.items()}}
+def _grid(study: Study, rows: Mapping[str, Planned]) -> Record | None:
+    """Return where each row stands on the map of its study: by what it has of two fields, the first of several values; or by its name."""
+    if study.each_with_each:
+        named = {name: name.split(", ") for name in rows}
+        return {"fields": ["one", "other"], "mirrored": True, "at": {name: [parts[0], parts[-1]] for name, parts in named.items()}}
+    if study.grid is None:
+        return None
+    return {"fields": list(study.grid), "at": {name: [_leaf(row, field) for field in study.grid] for name, row in rows.items()}}
 
 
 def _leaf(row: Planned, field: str) -> float:

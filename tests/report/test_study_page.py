@@ -107,3 +107,19 @@ def test_the_map_crosses_out_what_collapsed() -> None:
     assert re.findall(r'class="x value"[^>]*>([^<]+)', drawn) == ["80.0", "50.0", "–"]
     opacity = [float(v) for v in re.findall(r"fill-opacity: ([\d.]+)", drawn)]
     assert opacity[0] > opacity[1]
+
+
+def test_a_pair_stands_in_both_of_its_cells_in_the_order_of_the_rows(tmp_path: Path) -> None:
+    rows = [row("crop", [0.8]), row("blur", [0.2]), row("crop, blur", [0.5], states=["collapsed"])]
+    grid = {"fields": ["one", "other"], "mirrored": True, "at": {"crop": ["crop"] * 2, "blur": ["blur"] * 2, "crop, blur": ["crop", "blur"]}}
+    html = written(tmp_path, record(study="composition", rows=rows, grid=grid, reference="crop"))
+    drawn = html[html.index('<svg class="heat"') :]
+    drawn = drawn[: drawn.index("</svg>")]
+    assert re.findall(r'class="x" [^>]*>([^<]+)', drawn) == ["crop", "blur"]
+    assert re.findall(r'class="y" [^>]*>([^<]+)', drawn) == ["crop", "blur"]
+    cells = re.findall(r'class="x value" x="([\d.]+)" y="([\d.]+)">([^<]+)', drawn)
+    assert sorted((float(y), float(x), value) for x, y, value in cells) == sorted(
+        (50.0 + 40 * j, 142.0 + 92 * i, value) for i, j, value in ((0, 0, "80.0"), (1, 1, "20.0"), (0, 1, "50.0"), (1, 0, "50.0"))
+    )
+    assert drawn.count('class="collapse"') == 2
+    assert "a pair stands in both of its cells" in html
