@@ -15,6 +15,7 @@ from stopgrad.images.planes import Planes
 from stopgrad.images.pool import Pool
 from stopgrad.views import ops
 from stopgrad.views.crop import crop_batch, crop_each
+from stopgrad.views.policy import draw_acts, follow
 from stopgrad.views.sample import sample, uniforms
 
 TURNS = 7
@@ -30,6 +31,8 @@ def operations(images: list[Planes], view: View, number: int, device: torch.devi
     equal = pool.planes(rows.to(device)) if pool.equal is not None and view.size <= 96 else None
     x = crop_each([pool.image(row) for row in range(number)], params)
     ones = torch.ones(number, device=device)
+    seeds, squares = torch.arange(number, device=device), torch.tensor([0, view.size // 2] * 2, device=device).expand(number, 4)
+    acts = draw_acts("imagenet", torch.rand(number, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
     works: dict[str, Callable[[], object]] = {
         "uniforms": lambda: uniforms(0, 0, 0, number),
         "parameters": lambda: sample(view, drawn, pool.heights, pool.widths),
@@ -44,6 +47,10 @@ def operations(images: list[Planes], view: View, number: int, device: torch.devi
         "greyscale": lambda: ops.greyscale(x).contiguous(),
         "blur": lambda: ops.gaussian_blur(x, ones),
         "solarise": lambda: ops.solarise(x),
+        "sobel": lambda: ops.sobel(x).contiguous(),
+        "noise": lambda: ops.noise(x, ones / 10, seeds),
+        "cutout": lambda: ops.cut_out(x.clone(), squares),
+        "AutoAugment": lambda: follow(x, acts),
         "normalise": lambda: ops.normalise(x, MEAN, STD),
     }
     taken = alternate({name: timed(work, number, device).seconds for name, work in works.items()}, TURNS)
