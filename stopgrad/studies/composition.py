@@ -24,7 +24,7 @@ OPERATIONS: dict[str, dict[str, Value]] = {
     "rotate": {"views.0.rotate": "1"},
 }
 """As rows that begin with the crop have them."""
-BEST = "crop, colour"
+BEST = "crop + colour"
 
 
 def _row(*names: str) -> Row:
@@ -32,7 +32,7 @@ def _row(*names: str) -> Row:
     changes = {} if "crop" in names else dict(WHOLE)
     for name in names:
         changes |= OPERATIONS[name]
-    return Row(changes, findings=(LEARNS, above("crop"), above("colour")) if ", ".join(names) == BEST else (below(BEST),))
+    return Row(changes, findings=(LEARNS, above("crop"), above("colour")) if " + ".join(names) == BEST else (below(BEST),))
 
 
 COMPOSITION = Study(
@@ -40,7 +40,7 @@ COMPOSITION = Study(
     question="Which operations, and which two together, make views that SimCLR learns from?",
     source=f"{PAPER}, Fig. 5",
     base=always(of_method("simclr", "simclr/imagenet", EPOCHS), UNCHANGED, {"paper": SHARED}),
-    rows={", ".join(names): _row(*names) for names in (*((name,) for name in OPERATIONS), *combinations(OPERATIONS, 2))},
+    rows={" + ".join(names): _row(*names) for names in (*((name,) for name in OPERATIONS), *combinations(OPERATIONS, 2))},
     each_with_each=tuple(OPERATIONS),
     remark="Only one branch is changed, which costs accuracy. Of ImageNet's images, which differ in size, both first take the same random crop. The "
     "paper names neither probabilities nor strengths: here every operation is always done (colour: jitter to 0.8, grey to 0.2), cutout takes half "

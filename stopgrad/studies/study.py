@@ -122,7 +122,7 @@ class Study:
     grid: tuple[str, str] | None = None
     """Two fields whose values span a map of the accuracy, with what collapsed in it."""
     each_with_each: tuple[str, ...] = ()
-    """Names that span such a map: a row is named after one of them, or after two, which stand in both of their cells."""
+    """Names that span such a map: a row is named after one of them, or after two ("A + B"), and then stands in both of their cells."""
     scores: bool = False
     """Whether label-free scores of every run are taken too, and held against its accuracy."""
     images: str = ""

@@ -85,7 +85,7 @@ def _correlations(judged: Sequence[Measured], main: str) -> list[Record]:
 def _grid(study: Study, rows: Mapping[str, Planned]) -> Record | None:
     """Return where each row stands on the map of its study: by what it has of two fields, the first of several values; or by its name."""
     if study.each_with_each:
-        named = {name: name.split(", ") for name in rows}
+        named = {name: name.split(" + ") for name in rows}
         return {"fields": ["one", "other"], "mirrored": True, "at": {name: [parts[0], parts[-1]] for name, parts in named.items()}}
     if study.grid is None:
         return None

@@ -110,8 +110,8 @@ def test_the_map_crosses_out_what_collapsed() -> None:
 
 
 def test_a_pair_stands_in_both_of_its_cells_in_the_order_of_the_rows(tmp_path: Path) -> None:
-    rows = [row("crop", [0.8]), row("blur", [0.2]), row("crop, blur", [0.5], states=["collapsed"])]
-    grid = {"fields": ["one", "other"], "mirrored": True, "at": {"crop": ["crop"] * 2, "blur": ["blur"] * 2, "crop, blur": ["crop", "blur"]}}
+    rows = [row("crop", [0.8]), row("blur", [0.2]), row("crop + blur", [0.5], states=["collapsed"])]
+    grid = {"fields": ["one", "other"], "mirrored": True, "at": {"crop": ["crop"] * 2, "blur": ["blur"] * 2, "crop + blur": ["crop", "blur"]}}
     html = written(tmp_path, record(study="composition", rows=rows, grid=grid, reference="crop"))
     drawn = html[html.index('<svg class="heat"') :]
     drawn = drawn[: drawn.index("</svg>")]

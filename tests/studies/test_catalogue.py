@@ -76,7 +76,7 @@ def test_composition_has_every_operation_and_every_pair_once_and_changes_one_bra
     study = STUDIES["composition"]
     names = study.each_with_each
     assert len(study.rows) == 7 + 21
-    assert {frozenset(name.split(", ")) for name in study.rows} == {frozenset(pair) for pair in product(names, repeat=2)}
+    assert {frozenset(name.split(" + ")) for name in study.rows} == {frozenset(pair) for pair in product(names, repeat=2)}
     for scale, images in IMAGES.items():
         base = study.base[scale]
         begun = overridden(
