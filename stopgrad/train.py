@@ -162,12 +162,12 @@ def render_views(run: Run, batch: Batch, step: int) -> Iterator[Views]:
     Parameters are drawn for the whole batch and then sliced: every process shows its images as one process would (promise 2).
     """
     places = local_places(run).chunk(run.train.accumulate)
-    drawn = [uniforms(run.train.seed, step, i, run.train.batch, view.further) for i, view in enumerate(run.views)]
+    drawn = [uniforms(run.train.seed, step, i, run.train.batch, view.further) for i, view in enumerate(run.shown)]
     for here, rows in zip(places, batch.rows.chunk(run.train.accumulate), strict=True):
         heights, widths = batch.pool.heights[rows], batch.pool.widths[rows]
-        params = [sample(view, u[here], heights, widths) for view, u in zip(run.views, drawn, strict=True)]
+        params = [sample(view, u[here], heights, widths) for view, u in zip(run.shown, drawn, strict=True)]
         rendered: Views = []
-        alike = groupby(range(len(params)), key=lambda i: (run.views[i].size, run.views[i].further))
+        alike = groupby(range(len(params)), key=lambda i: (run.shown[i].size, run.shown[i].further))
         for _, same in alike:  # in one call: measured up to a quarter faster
             some = [params[i] for i in same]
             with torch.autocast(batch.pool.device.type, enabled=False):  # views rendered ahead for a method are rendered alike

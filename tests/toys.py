@@ -34,6 +34,7 @@ SIMSIAM = SimSiamConfig(
     output_affine=False,
     similarity="cosine",
     symmetrised=True,
+    pairs_of_views=1,
 )
 SIMCLR = SimCLRConfig(
     projector=(16, 8), projector_bn=(True, True), temperature=0.5, predictor_hidden=None, stop_gradient=False, memory=0, memory_momentum=0.9

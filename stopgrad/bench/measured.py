@@ -101,7 +101,7 @@ def _processor() -> str:
 
 
 def _named(run: Run) -> str:
-    views = " + ".join(f"{sum(v.size == size for v in run.views)} x {size} px" for size in dict.fromkeys(v.size for v in run.views))
+    views = " + ".join(f"{sum(v.size == size for v in run.shown)} x {size} px" for size in dict.fromkeys(v.size for v in run.shown))
     return f"{run.recipe}: {run.method.name}, {run.net.backbone}, batch {run.train.batch}, views {views}, {run.train.precision}"
 
 
@@ -114,7 +114,7 @@ def _stages(trial: Trial, rate: float, ceilings: _Ceilings, device: torch.device
     best = ceilings.convolution[trial.run.train.precision if trial.run.train.precision == "bf16" else "fp32"]
     moved = (5 if trial.run.optim.kind == "sgd" else 7) * trial.parameter_bytes()  # g, w and v read, w and v written; LARS reads w and g again
     said = {
-        "render": (f"{len(trial.run.views) * trial.run.train.batch / max(spent['render'], 1e-9):,.0f} views/s", ""),
+        "render": (f"{len(trial.run.shown) * trial.run.train.batch / max(spent['render'], 1e-9):,.0f} views/s", ""),
         "forward": _of(forward / spent["forward"], "FLOP/s", best),
         "backward": _of(backward / spent["backward"], "FLOP/s", best),
         "optimiser": _of(moved / spent["optimiser"], "B/s", ceilings.copy),

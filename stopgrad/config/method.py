@@ -25,6 +25,11 @@ class MethodConfig:
     """Whether views pass the backbone together, which BN over parts of the batch would cut."""
 
     @property
+    def pairs(self) -> int:
+        """How often the views are drawn of an image in a step."""
+        return 1
+
+    @property
     def slow_copy(self) -> bool:
         """Whether a slowly following copy (momentum encoder) makes the targets."""
         return False

@@ -23,7 +23,7 @@ GAINED: Mapping[int, Mapping[str, Mapping[str, Any]]] = {
             "cutout_side": 0.5,
         },
         "method simclr": {},
-        "method simsiam": {},
+        "method simsiam": {"pairs_of_views": 1},
         "method byol": {},
         "method swav": {},
     },

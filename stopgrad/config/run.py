@@ -191,6 +191,11 @@ class Run:
     optim: Optim
     train: Train
 
+    @property
+    def shown(self) -> tuple[View, ...]:
+        """The views of an image in a step: ``views``, once for every pair that the method takes."""
+        return self.views * self.method.pairs
+
 
 def resnet_only(net: Net) -> list[str]:
     """Return what is asked of another library's network, or of a module of the user's own, that only our ResNets have."""

@@ -36,6 +36,12 @@ class SimSiamConfig(MethodConfig):
     """Negative cosine (Eq. 1), or cross-entropy of softmaxed outputs (Sec. 4.5)."""
     symmetrised: bool
     """True: Eq. 2, both directions. False: only D(p1, z2) (Sec. 4.6)."""
+    pairs_of_views: int
+    """Pairs of views of every image in a step; the loss is their mean. 1, or 2 to see as much without symmetrisation as with it (Sec. 4.6)."""
+
+    @property
+    def pairs(self) -> int:
+        return self.pairs_of_views
 
     @property
     def centred(self) -> bool:
@@ -46,7 +52,8 @@ class SimSiamConfig(MethodConfig):
         return -1.0 if self.similarity == "cosine" else None
 
     def problems(self, views: int, epochs: int) -> list[str]:
-        return super().problems(views, epochs) + wrong_heads(self.projector, self.predictor_hidden)
+        found = super().problems(views, epochs) + wrong_heads(self.projector, self.predictor_hidden)
+        return found + too_few("method.pairs_of_views", self.pairs_of_views, least=1)
 
     def suspects(self, sign: Sign) -> list[str]:
         found = [] if self.stop_gradient else [NO_STOP_GRADIENT]

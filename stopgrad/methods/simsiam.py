@@ -5,6 +5,7 @@ f = projector(backbone(x)), h = predictor, D = distance; N images, d features.
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from stopgrad.config import SimSiamConfig
@@ -39,8 +40,13 @@ class SimSiam(Method):
         z: Tensor = self.projector(self.backbone(x))
         return z
 
-    def forward(self, x1: Tensor, x2: Tensor) -> Output:  # type: ignore[override]  # two views, as in the paper
-        """Return the loss of Eq. 2 for two views of N images."""
+    def forward(self, *views: Tensor) -> Output:
+        """Return the loss of Eq. 2 for two views of N images, or its mean over several pairs of views (Sec. 4.6)."""
+        pairs = [self.pair(x1, x2) for x1, x2 in zip(views[::2], views[1::2], strict=True)]
+        return pairs[0] if len(pairs) == 1 else pairs[0]._replace(loss=torch.stack([pair.loss for pair in pairs]).mean())
+
+    def pair(self, x1: Tensor, x2: Tensor) -> Output:
+        """Return the loss of one pair of views."""
         z1, z2 = self.f(x1), self.f(x2)  # projections, (N, d)
         p1, p2 = self.h(z1), self.h(z2)  # predictions, (N, d)
         a, b = self.weights

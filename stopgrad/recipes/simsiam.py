@@ -17,6 +17,7 @@ IMAGENET_METHOD = SimSiamConfig(
     output_affine=False,  # the code
     similarity="cosine",  # Eq. 1
     symmetrised=True,  # Eq. 2
+    pairs_of_views=1,
 )
 
 CIFAR10_METHOD = SimSiamConfig(
@@ -30,6 +31,7 @@ CIFAR10_METHOD = SimSiamConfig(
     output_affine=False,
     similarity="cosine",
     symmetrised=True,
+    pairs_of_views=1,
 )
 
 

@@ -176,7 +176,7 @@ def _schedule(run: Run) -> str:
 
 
 def _views(runs: Sequence[RunFiles]) -> str:
-    counts = sorted({len(run.config.views) for run in runs})
+    counts = sorted({len(run.config.shown) for run in runs})
     return f"{' or '.join(map(str, counts))} view{'' if counts == [1] else 's'}"
 
 

@@ -107,6 +107,9 @@ SYMMETRISATION = Study(
     rows={
         "symmetric": Row(published=68.1, findings=(LEARNS,)),
         "asymmetric": Row({"method.symmetrised": "false"}, published=64.8, findings=(LEARNS, below("symmetric"))),
+        "asymmetric, 2 pairs": Row(
+            {"method.symmetrised": "false", "method.pairs_of_views": "2"}, published=67.3, findings=(LEARNS, above("asymmetric"), near("symmetric"))
+        ),
     },
 )
 

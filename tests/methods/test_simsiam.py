@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stopgrad.config import Run, SimSiamConfig
+from stopgrad.config import Run, SimSiamConfig, problems, set_value
 from stopgrad.methods.simsiam import SimSiam, cosine, cross_entropy
 from stopgrad.nets.backbones import build
 
@@ -62,6 +62,16 @@ def test_loss_is_equation_2(toy: Run, symmetrised: bool, similarity: str, slow: 
     p1, p2 = method.h(z1), method.h(z2)
     expected = slow(p1, z2) if not symmetrised else slow(p1, z2) / 2 + slow(p2, z1) / 2  # type: ignore[operator]
     assert float(method(x1, x2).loss.detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_two_pairs_are_the_mean_of_their_losses_and_see_other_views(toy: Run) -> None:
+    method = simsiam(toy, symmetrised=False, pairs_of_views=2).eval()
+    (x1, x2), (x3, x4) = views(), (torch.rand_like(views()[0]), torch.rand_like(views()[0]))
+    expected = method(x1, x2).loss / 2 + method(x3, x4).loss / 2
+    assert method(x1, x2, x3, x4).loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    run = set_value(toy, "method.pairs_of_views", "2")
+    assert run.shown == toy.views * 2
+    assert problems(set_value(toy, "method.pairs_of_views", "0")) == ["method.pairs_of_views: at least 1, not 0"]
 
 
 def gradient(method: SimSiam, detach_by_hand: bool) -> Tensor:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stopgrad import distributed
+from stopgrad.config import set_value
 from stopgrad.config.run import View
 from stopgrad.loader import Order
 from stopgrad.train import local_places, render_views
@@ -89,12 +90,14 @@ def test_the_parameters_of_one_key_are_these_on_every_machine_and_version() -> N
     )
 
 
-@pytest.mark.parametrize("name", [*TOYS, "few"])
+@pytest.mark.parametrize("name", [*TOYS, "few", "pairs"])
 @pytest.mark.parametrize("processes", [2, 3])
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_processes_together_show_the_views_of_one(name: str, processes: int, accumulate: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bit for bit: process r renders the r-th slice of every part of the batch, as one process would. few: with what only few views have."""
-    run = toy_run("simclr" if name == "few" else name, accumulate=accumulate)
+    """Bit for bit: process r renders the r-th slice of every part of the batch, as one process would. few: with rare operations; pairs: two."""
+    run = toy_run({"few": "simclr", "pairs": "simsiam"}.get(name, name), accumulate=accumulate)
+    if name == "pairs":
+        run = set_value(run, "method.pairs_of_views", "2")
     if name == "few":
         run = replace(run, views=tuple(replace(view, **few) for view, few in zip(run.views, FEW, strict=True)))
     supply = images()
@@ -108,5 +111,6 @@ def test_processes_together_show_the_views_of_one(name: str, processes: int, acc
         batch = next(supply.fetch([numbers[local_places(run)]]))
         slices.append([list(views) for views in render_views(run, batch, 4)])
     for part in range(accumulate):
-        for view in range(len(run.views)):
+        for view in range(len(run.shown)):
             assert torch.equal(torch.cat([s[part][view] for s in slices]), whole[part][view])
+        assert not any(torch.equal(whole[part][0], other) for other in whole[part][1:])

@@ -28,6 +28,7 @@ def make_config(**train: Any) -> Run:
         output_affine=False,
         similarity="cosine",
         symmetrised=True,
+        pairs_of_views=1,
     )
     return Run(
         recipe="small_images",
