@@ -82,7 +82,7 @@ def test_coco_with_masks(tmp_path: Path) -> None:
     assert record["settings"]["average"] == "coco"
 
 
-def test_what_cannot_work_is_refused_before_anything_is_trained(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_work_is_refused_before_anything_is_trained(data: Path, tmp_path: Path) -> None:
     def refused(message: str, folder: Path, settings: Detection = TOY, starts: dict[str, Start] | None = None) -> None:
         with pytest.raises(UserError, match=message):
             next(detect(starts or {"random": start()}, folder, settings, tmp_path / "out", CPU))
