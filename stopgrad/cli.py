@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     asked = parser(words[0] if words and words[0] in COMMANDS else None).parse_args(words)
-    if asked.command != "pretrain" and world().size > 1:
+    if asked.command not in ("pretrain", "evaluate") and world().size > 1:
         print(f"stopgrad {asked.command}: works in one process; start it without torchrun", file=sys.stderr)
         return 2
     try:
@@ -102,7 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os._exit(status)  # at once: an orderly end would wait for the other processes, which wait for this one
         return status
     except (Interrupted, Diverged) as ended:
-        print(f"stopgrad: {ended}", file=sys.stderr, flush=True)
+        if world().first:  # all end alike
+            print(f"stopgrad: {ended}", file=sys.stderr, flush=True)
         return 75 if isinstance(ended, Interrupted) else 4
     except BrokenPipeError:  # who read the output has left, as head does: nothing more is said, and nothing when Python closes it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -16,6 +16,7 @@ from stopgrad.errors import UserError
 from stopgrad.nets.backbones import Backbone
 from stopgrad.runs import append_line, read_lines
 from stopgrad.what import What, say
+from stopgrad.world import world
 
 
 def detected(
@@ -23,7 +24,8 @@ def detected(
 ) -> list[dict[str, Any]]:
     """Train and test a detector from each of ``features`` (random, backbone) of ``what``; append a line each to its evaluations and return them.
 
-    What a stop has left unfinished goes on with the same call; a line that is there already is not written twice. Raises as ``detect`` does.
+    What a stop has left unfinished goes on with the same call; a line that is there already is not written twice. Of several processes
+    the first writes, and alone should ``tell`` anybody. Raises as ``detect`` does.
     """
     starts: dict[str, Start] = {
         kind: Start(module, what.data.mean, what.data.std) for kind, module in what.kinds.items() if kind in features and isinstance(module, Backbone)
@@ -37,7 +39,7 @@ def detected(
     records = []
     for found in detect(starts, place, settings, folder, device, tell):
         record = found | {"data": data.name, "step": what.step if found["features"] == "backbone" else 0}
-        if record not in read_lines(what.evaluations):
+        if world().first and record not in read_lines(what.evaluations):
             append_line(what.evaluations, record)
         records.append(record)
     return records

@@ -145,6 +145,16 @@ def sums(values: Sequence[float]) -> list[float]:
 
 
 @_named
+def greatest(values: Sequence[int]) -> list[int]:
+    """Return the greatest of every number over the processes."""
+    if size() == 1:
+        return list(values)
+    most = torch.tensor(values)
+    dist.all_reduce(most, dist.ReduceOp.MAX)
+    return [int(v) for v in most.tolist()]
+
+
+@_named
 def everyones(value: Any) -> list[Any]:
     """Return the value of every process, in the order of ranks."""
     if size() == 1:

@@ -29,6 +29,7 @@ from stopgrad.protocols.features import Pixels
 from stopgrad.protocols.judge import Settings
 from stopgrad.runs import RunDirectory, append_line, backbone_file, read_lines
 from stopgrad.wanted import EXPORTED, Wanted, wanted
+from stopgrad.world import world
 
 AS_IT_IS = Asked()
 SIZE = 224
@@ -164,7 +165,8 @@ def say(what: What, tell: Callable[[str], object]) -> None:
     text = (json.dumps(what.about, indent=2, ensure_ascii=False) + "\n").encode()
     if file.exists() and file.read_bytes() != text:
         raise UserError(f"{file}: is of another backbone, or of other sizes and colours; choose another --out")
-    write_whole(file, text)
+    if world().first:
+        write_whole(file, text)
 
 
 def _meant(text: str, asked: Asked, module: nn.Module | None) -> Wanted:

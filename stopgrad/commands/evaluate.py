@@ -16,6 +16,7 @@ from stopgrad.errors import UserError
 from stopgrad.onward import next_lines
 from stopgrad.runs import RunDirectory
 from stopgrad.wanted import Wanted, judgeable, wanted
+from stopgrad.world import world
 
 if TYPE_CHECKING:
     from stopgrad.images.sources import LabelRule, Splits
@@ -45,6 +46,9 @@ def add(p: ArgumentParser) -> None:
 def run(asked: Namespace) -> int:
     """``stopgrad evaluate``."""
     settings = chosen(asked.protocol, asked.settings, asked.pairs)
+    frozen = [one for one in settings if not isinstance(one, Detection)]
+    if frozen and world().size > 1:
+        raise UserError(f"--protocol {frozen[0].protocol}: works in one process; start it without torchrun (detection works in several)")
     head = asked.head or _head(settings)
     meant = judgeable(asked.what, asked.layout, asked.data, head)
     if meant.kind == "run" and head:
@@ -56,7 +60,6 @@ def run(asked: Namespace) -> int:
         if not wanted(other).trained:
             raise UserError(f"--beside {other}: a network without weights; name some: {other}:TAG or {other}:FILE")
     several = len(sets) > 1 or bool(asked.beside) or any("=" in text for text in asked.data or ())
-    frozen = [one for one in settings if not isinstance(one, Detection)]
     if several and not sets:
         raise UserError("--beside: name the data sets that all are judged on: --data NAME=IMAGES …")
     if len(frozen) < len(settings) and (frozen or len(sets) != 1 or asked.beside or head):
@@ -71,9 +74,14 @@ def run(asked: Namespace) -> int:
     what = open_what(asked.what, Asked(layout=asked.layout, stem=asked.stem, size=asked.size), head=head, out=asked.out)
     if not frozen:
         from stopgrad.detecting import detected
+        from stopgrad.distributed import together
 
         (detection,) = (one for one in settings if isinstance(one, Detection))
-        print("\n".join(accuracies(detected(what, sets[0], detection, asked.features, device, print))))
+        with together(device) as here:
+            records = detected(what, sets[0], detection, asked.features, device, print if here.first else lambda line: None)
+        if not here.first:
+            return DONE
+        print("\n".join(accuracies(records)))
     elif several:
         from stopgrad.transfer.command import tables
 

@@ -14,6 +14,7 @@ from torchvision.ops.misc import Conv2dNormActivation
 
 from stopgrad.config.detection import Detection
 from stopgrad.detection.regions import Pooler
+from stopgrad.detection.sampling import Sampler
 
 Detected = list[dict[str, Tensor]]
 """One an image: boxes (d, 4), scores (d,), labels (d,) from 1, and with masks, masks (d, 1, M, M) as probabilities."""
@@ -40,6 +41,12 @@ class Head(RoIHeads):  # type: ignore[misc]
             nms_thresh=0.5,
             detections_per_img=settings.detections,
         )
+        self.fg_bg_sampler = Sampler(settings.regions, 0.25)
+
+    def weighed(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the losses, each a mean over this process's regions or, of masks, its objects, with their weight in the whole batch's."""
+        sampler = self.fg_bg_sampler
+        return {name: loss * (sampler.share_of_objects if name == "loss_mask" else sampler.share) for name, loss in losses.items()}
 
 
 class LastStageHead(Head):

@@ -14,9 +14,11 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import FeaturePyramidNetwork
 
+from stopgrad import distributed
 from stopgrad.config.detection import Detection
 from stopgrad.detection.heads import Detected, Head, LastStageHead, PyramidHead
 from stopgrad.detection.regions import Anchors
+from stopgrad.detection.sampling import Sampler
 from stopgrad.detection.stages import Stages, stages
 from stopgrad.nets.backbones import Backbone
 
@@ -64,14 +66,16 @@ class Detector(nn.Module):
     def forward(self, images: list[Tensor], targets: Detected | None = None) -> tuple[Detected, dict[str, Tensor]]:
         """Return what is found in ``images``, normalised and of any sizes (C, H, W), in their pixels; in training nothing, and the losses.
 
+        Every loss is the mean over this process's samples times what they weigh (``Sampler.share``): the mean over the processes is that of all.
         ``targets``, one an image: boxes (n, 4) float, labels (n,) int64 from 1, and where masks are learned, masks (n, H, W) uint8.
         """
         sizes = [(image.shape[1], image.shape[2]) for image in images]
-        joined = ImageList(_joined(images), sizes)
+        joined = ImageList(_joined(images, self.training), sizes)
         maps = self.trunk(joined.tensors)
         proposals, proposal_losses = self.proposer(joined, maps, targets)
         found, losses = self.head(maps, proposals, sizes, targets)
-        return found, losses | proposal_losses
+        share = self.proposer.fg_bg_sampler.share
+        return found, self.head.weighed(losses) | {name: loss * share for name, loss in proposal_losses.items()}
 
 
 def detector(backbone: Backbone, classes: int, settings: Detection) -> Detector:
@@ -102,10 +106,15 @@ def detector(backbone: Backbone, classes: int, settings: Detection) -> Detector:
         post_nms_top_n={"training": train[1], "testing": test[1]},
         nms_thresh=0.7,
     )
+    proposer.fg_bg_sampler = Sampler(256, 0.5)
     return Detector(trunk, proposer, head).train()
 
 
-def _joined(images: list[Tensor]) -> Tensor:
-    """Return images of any sizes as one tensor, padded at the right and bottom by zeros to the largest, a multiple of 64: the coarsest stride."""
-    height, width = (-(-max(image.shape[side] for image in images) // 64) * 64 for side in (1, 2))
+def _joined(images: list[Tensor], among_all: bool) -> Tensor:
+    """Return images of any sizes as one tensor, padded at the right and bottom by zeros to the largest, a multiple of 64: the coarsest stride.
+
+    ``among_all``: the largest of all processes, since BN sees the zeros too.
+    """
+    most = [max(image.shape[side] for image in images) for side in (1, 2)]
+    height, width = (-(-side // 64) * 64 for side in (distributed.greatest(most) if among_all else most))
     return torch.stack([F.pad(image, (0, width - image.shape[2], 0, height - image.shape[1])) for image in images])

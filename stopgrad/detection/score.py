@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
+from stopgrad import distributed
 from stopgrad.config.detection import Detection
 from stopgrad.detection.annotated import Annotated
 from stopgrad.detection.coco_ap import coco_scores
@@ -21,22 +22,27 @@ from stopgrad.progress import PLAIN_EVERY, duration
 
 @torch.no_grad()
 def find(model: Detector, part: Part, settings: Detection, colours: Colours, device: torch.device, tell: Callable[[str], object]) -> list[Found]:
-    """Return what ``model`` finds in each image of ``part``, in the image's own pixels; one image is looked at at a time."""
+    """Return what ``model`` finds in each image of ``part``, in the image's own pixels; one image is looked at at a time.
+
+    Every process looks at its share of the images, and has what all have found.
+    """
     model.to(device).eval()
     began = told = time.monotonic()
     results: list[Found] = []
+    pictures = part.pictures[distributed.rank() :: distributed.size()]
 
     def read(picture: Picture) -> torch.Tensor:
         return image_of(picture, colours, resized(picture.height, picture.width, settings.test_side, settings.max_side))
 
-    for picture, image in zip(part.pictures, in_threads(read, part.pictures, chunk=1), strict=True):
+    for picture, image in zip(pictures, in_threads(read, pictures, chunk=1), strict=True):
         results.append(_found(model, picture, image.to(device)))
         now = time.monotonic()
         if now - told >= PLAIN_EVERY:
             told = now
-            left = duration((now - began) / len(results) * (len(part.pictures) - len(results)))
-            tell(f"tested {len(results):,} of {len(part.pictures):,} images  {left} left")
-    return results
+            left = duration((now - began) / len(results) * (len(pictures) - len(results)))
+            tell(f"tested {len(results):,} of {len(pictures):,} images  {left} left")
+    shares = distributed.everyones(results)
+    return [shares[row % len(shares)][row // len(shares)] for row in range(len(part.pictures))]
 
 
 def _found(model: Detector, picture: Picture, image: torch.Tensor) -> Found:

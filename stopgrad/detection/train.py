@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from stopgrad import distributed
 from stopgrad.checkpoint import load_checkpoint, save_checkpoint
 from stopgrad.config.detection import Detection
 from stopgrad.detection.examples import Colours, chosen, example
@@ -21,6 +22,7 @@ from stopgrad.nets.norm import batch_norms
 from stopgrad.progress import PLAIN_EVERY, duration
 from stopgrad.runs import append_line, read_lines, write_lines
 from stopgrad.stop import stop_requests
+from stopgrad.world import world
 
 LOG_EVERY = 20
 """Iterations a line of losses.jsonl is the mean of."""
@@ -48,14 +50,18 @@ def train(
             done = iteration + 1
             if done % LOG_EVERY == 0 or done == settings.iterations:
                 means = {name: value / (done % LOG_EVERY or LOG_EVERY) for name, value in totals.items()}
-                append_line(folder / "losses.jsonl", {"iteration": done, "lr": settings.lr_at(iteration), **means})
+                if world().first:
+                    append_line(folder / "losses.jsonl", {"iteration": done, "lr": settings.lr_at(iteration), **means})
                 totals = {}
                 report.note(means)
             report.step(done)
-            if done % settings.checkpoint_every == 0 or done == settings.iterations or stop.signal:
-                save_checkpoint(folder / "checkpoints", done, _tensors(model, optimizer), {"totals": totals}, keep=1)
+            stops = distributed.sums([bool(stop.signal)])[0] > 0  # all or none
+            if done % settings.checkpoint_every == 0 or done == settings.iterations or stops:
+                if world().first:
+                    save_checkpoint(folder / "checkpoints", done, _tensors(model, optimizer), {"totals": totals}, keep=1)
                 kept = done
-            if stop.signal and done < settings.iterations:
+            if stops and done < settings.iterations:
+                distributed.wait()  # until it is saved: torchrun ends all when one leaves
                 raise Interrupted(f"{folder}: interrupted at iteration {kept} of {settings.iterations}, saved; the same command goes on from there")
 
 
@@ -69,20 +75,22 @@ def sgd(model: nn.Module, settings: Detection) -> torch.optim.SGD:
 
 
 def batches(pictures: Sequence[Picture], settings: Detection, colours: Colours, iterations: range) -> Generator[Batch, None, None]:
-    """Yield the images and objects of ``iterations``, on the CPU, decoded in threads ahead of time."""
+    """Yield this process's images and objects of ``iterations``, on the CPU, decoded in threads ahead of time."""
+    own = settings.batch // distributed.size()
+    positions = range(distributed.rank() * own, (distributed.rank() + 1) * own)
 
     def one(place: tuple[int, int, int]) -> tuple[Tensor, dict[str, Tensor]]:
         iteration, position, row = place
         return example(pictures[row], settings, colours, iteration, position)
 
     places = (
-        (iteration, position, row)
+        (iteration, position, chosen(settings.seed, len(pictures), settings.batch, iteration)[position])
         for iteration in iterations
-        for position, row in enumerate(chosen(settings.seed, len(pictures), settings.batch, iteration))
+        for position in positions
     )
     with closing(in_threads(one, places, chunk=1)) as examples:
         for _ in iterations:
-            batch = [next(examples) for _ in range(settings.batch)]
+            batch = [next(examples) for _ in positions]
             yield [image for image, _ in batch], [target for _, target in batch]
 
 
@@ -120,8 +128,11 @@ def _step(
     _, losses = model(*_to(device, images, targets))
     loss = torch.stack(list(losses.values())).sum()
     loss.backward()  # type: ignore[no-untyped-call]
-    norm = torch.stack(torch._foreach_norm([p.grad for p in model.parameters() if p.grad is not None])).norm()
-    values = {"loss": loss.item()} | {name: value.item() for name, value in losses.items()}
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    distributed.average_(gradients)
+    norm = torch.stack(torch._foreach_norm(gradients)).norm()
+    own = {"loss": loss.item()} | {name: value.item() for name, value in losses.items()}
+    values = {name: summed / distributed.size() for name, summed in zip(own, distributed.sums(list(own.values())), strict=True)}
     if not math.isfinite(values["loss"] + norm.item()):
         raise Diverged(
             f"iteration {iteration + 1}: the loss ({values['loss']:g}) or a gradient is not finite; nothing of it was saved. "
@@ -152,7 +163,8 @@ def _resume(folder: Path, model: Detector, optimizer: torch.optim.SGD, tell: Tel
     saved = load_checkpoint(folder / "checkpoints")
     step = 0 if saved is None else saved.step
     losses = folder / "losses.jsonl"
-    write_lines(losses, [line for line in read_lines(losses) if line["iteration"] <= step])
+    if world().first:
+        write_lines(losses, [line for line in read_lines(losses) if line["iteration"] <= step])
     if saved is None:
         return 0, {}
     for line in saved.passed_over:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from stopgrad import distributed
 from stopgrad.config.detection import Detection
 from stopgrad.detection.annotated import Annotated, open_annotated
 from stopgrad.detection.examples import Colours
@@ -22,6 +23,7 @@ from stopgrad.images.decode import quiet_decoders
 from stopgrad.keys import seed_of
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.files import digest
+from stopgrad.nets.norm import synchronise
 from stopgrad.progress import duration
 from stopgrad.world import world
 
@@ -42,12 +44,14 @@ def detect(
 ) -> Iterator[dict[str, Any]]:
     """Train and test a detector from each of ``starts`` (random, backbone, …) on ``data``; yield its line of evaluations.jsonl.
 
+    In several processes (``distributed.together``) each has an equal part of every batch, and the first writes; all get the lines.
+
     ``out``/KIND takes checkpoints, losses and the result, so that the same call goes on where one ended, at any iteration; on the CPU to the
     same bits. Raises UserError for what the user can mend, before any training where that can be known; Diverged for a loss or gradient that
     is not finite, and Interrupted after a signal, saved.
     """
-    if world().size > 1:
-        raise UserError("detection: trains in one process, whose BN sees the whole batch; start it without torchrun")
+    if settings.batch % distributed.size():
+        raise UserError(f"batch: {distributed.size()} processes do not divide the {settings.batch} images of an iteration; change one of the two")
     annotated = open_annotated(data, settings)
     refuse_unwritable(out)
     for note in annotated.notes:
@@ -57,6 +61,7 @@ def detect(
         models = _model(start, settings, len(annotated.train.classes))  # refuses what does not fit before the first is trained
         del models
         assert kind == Path(kind).name, kind
+    distributed.wait()  # all have read what was begun before the first writes
     for kind, start in starts.items():
         yield _one(kind, start, annotated, data.name, settings, out / kind, begun[kind], device, tell)
 
@@ -74,22 +79,24 @@ def _one(
 ) -> dict[str, Any]:
     """Return the line of one start, from its file where there is one."""
     result = folder / "result.json"
-    if result.exists():
-        record: dict[str, Any] = json.loads(result.read_bytes())
-        return record
+    before: dict[str, Any] | None = distributed.everyones(json.loads(result.read_bytes()) if world().first and result.exists() else None)[0]
+    if before is not None:
+        return before
 
     def told(line: str) -> None:
         tell(f"{kind}: {line}")
 
     began = time.perf_counter()
-    write_whole(folder / "begun.json", json.dumps(begun, indent=2).encode())
+    if world().first:
+        write_whole(folder / "begun.json", json.dumps(begun, indent=2).encode())
     colours = Colours(start.backbone.channels, start.mean, start.std)
     model = _model(start, settings, len(annotated.train.classes))
+    synchronise(model, device)
     with quiet_decoders():
         train(model, annotated.train.pictures, settings, colours, folder, device, told)
         precise_bn(model, annotated.train.pictures, settings, colours, device)
         found = find(model, annotated.test, settings, colours, device, told)
-    scores = scores_of(annotated, found, settings.masks)
+    scores: dict[str, float] = distributed.everyones(scores_of(annotated, found, settings.masks) if world().first else None)[0]
     record = {
         "protocol": settings.protocol,
         "variant": settings.variant,
@@ -109,7 +116,9 @@ def _one(
         "seconds": round(time.perf_counter() - began, 3),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_whole(result, json.dumps(record, indent=2).encode())
+    record.update(distributed.everyones(record)[0])  # its seconds and date are the first's
+    if world().first:
+        write_whole(result, json.dumps(record, indent=2).encode())
     told(f"AP {scores['box_ap']:.1%} after {duration(record['seconds'])}")
     return record
 

@@ -30,7 +30,7 @@ class SyncBatchNorm(_BatchNorm):
         x = input.float()
         dims = [d for d in range(x.ndim) if d != 1]
         shape = [1, -1] + [1] * (x.ndim - 2)
-        count = x.numel() // x.shape[1] * distributed.size()
+        count = self._count(x.numel() // x.shape[1])
         mean = distributed.total(x.sum(dims)) / count
         centred = x - mean.view(shape)
         variance = distributed.total(centred.square().sum(dims)) / count
@@ -39,6 +39,17 @@ class SyncBatchNorm(_BatchNorm):
         if self.affine:
             out = out * self.weight.view(shape) + self.bias.view(shape)
         return out.to(input.dtype)
+
+    def _count(self, here: int) -> int:
+        """Return the values a channel of all processes, of which ``here`` are this one's: as many in every one."""
+        return here * distributed.size()
+
+
+class UnequalSyncBatchNorm(SyncBatchNorm):
+    """The same where processes hold different numbers of rows, as detectors do of regions, or none."""
+
+    def _count(self, here: int) -> int:
+        return int(distributed.sums([here])[0])
 
 
 class SplitBatchNorm(_BatchNorm):
@@ -83,6 +94,12 @@ def set_bn(module: nn.Module, train: Train, device: torch.device) -> None:
             bn.parts = train.bn_splits // distributed.size()
     elif train.bn == "sync" and distributed.size() > 1:
         _replace(module, nn.SyncBatchNorm if device.type == "cuda" else SyncBatchNorm)
+
+
+def synchronise(module: nn.Module, device: torch.device) -> None:
+    """Give every BN in ``module`` the statistics over all rows of all processes, however many each has; in one process nothing changes."""
+    if distributed.size() > 1:
+        _replace(module, nn.SyncBatchNorm if device.type == "cuda" else UnequalSyncBatchNorm)
 
 
 def _replace(module: nn.Module, kind: type[_BatchNorm]) -> None:

@@ -82,7 +82,7 @@ def test_coco_with_masks(tmp_path: Path) -> None:
     assert record["settings"]["average"] == "coco"
 
 
-def test_what_cannot_work_is_refused_before_anything_is_trained(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_work_is_refused_before_anything_is_trained(data: Path, tmp_path: Path) -> None:
     def refused(message: str, folder: Path, settings: Detection = TOY, starts: dict[str, Start] | None = None) -> None:
         with pytest.raises(UserError, match=message):
             next(detect(starts or {"random": start()}, folder, settings, tmp_path / "out", CPU))
@@ -94,8 +94,6 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(data: Path, tmp_
     refused("no image has an object to be found", voc(tmp_path / "b", {"trainval": rectangles(1, 0), "test": [[]]}))
     unfit = Start(small("torchvision/vit_b_32", 64), (0.5,), (0.25,))
     refused("layers that are not one behind the other", data, TOY, {"random": start(), "backbone": unfit})
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    refused("trains in one process", data)
 
 
 def test_classes_that_no_training_image_has_are_named(tmp_path: Path) -> None:
