@@ -15,7 +15,7 @@ demo: $(STAMP)
 	$(BIN)/stopgrad demo --out runs/demo
 
 test: $(TEST_STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
 
 test-gpu: $(TEST_STAMP)
 	$(BIN)/python -m pytest -m gpu --timeout 1200
@@ -28,7 +28,7 @@ check: $(TEST_STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not whole"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not whole and not gpu"
 
 format: $(TEST_STAMP)
 	$(BIN)/ruff format .

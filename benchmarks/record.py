@@ -16,6 +16,7 @@ from stopgrad.config.protocols import LINEAR, Knn
 from stopgrad.device import pick_device
 from stopgrad.recipes import RECIPES
 from stopgrad.runs import RunDirectory
+from stopgrad.views.on_gpu import has_triton
 
 RECIPE = "simsiam/cifar10"
 PUBLISHED = "arXiv:2011.10566, App. D: linear 91.8 %, kNN about 90 %"
@@ -27,7 +28,7 @@ ALWAYS = ("recipe", "data.source", "data.labels", "data.residence", "train.preci
 def train(data: str, out: Path, settings: dict[str, str], device: str) -> RunDirectory:
     """Train to the end of the schedule, from where an earlier call stopped. Raises SystemExit when it was stopped again."""
     where = pick_device(device)
-    graphs = {"train.compile": "reduce-overhead"} if where.type == "cuda" else {}
+    graphs = {"train.compile": "reduce-overhead"} if where.type == "cuda" and has_triton() else {}
     outcome = stopgrad.pretrain(data, out, recipe=RECIPE, settings=graphs | settings, device=device)
     if outcome.state != "finished":
         raise SystemExit(f"{out}: {outcome.state} at step {outcome.step} of {outcome.steps}; the same command goes on")

@@ -40,7 +40,7 @@ from stopgrad.publish.embed import Named
 from stopgrad.publish.embed import embed as write_embeddings
 from stopgrad.report.page import write_report as write_page
 from stopgrad.runs import RunDirectory, read_lines, write_lines
-from stopgrad.settle import computing_with, settle_precision, settle_threads
+from stopgrad.settle import computing_with, memory_named, repeatable, settle_precision, settle_threads
 from stopgrad.thumbnails import thumbnails
 from stopgrad.train import Outcome, local_places
 from stopgrad.train import pretrain as train_loop
@@ -120,7 +120,8 @@ def _planned_alike(planned: Plan) -> None:
 def _carry_out(planned: Plan, splits: Splits, device: torch.device, listeners: Listeners, module: nn.Module | None) -> Outcome:
     directory = planned.directory
     try:
-        outcome = _train(planned, splits, device, listeners, module)
+        with memory_named(planned.run):
+            outcome = _train(planned, splits, device, listeners, module)
     except (UserError, Diverged, Lost) as error:
         if directory.exists():
             state = "diverged" if isinstance(error, Diverged) else directory.status().get("verdict", {}).get("state", "healthy")
@@ -138,7 +139,7 @@ def _train(planned: Plan, splits: Splits, device: torch.device, listeners: Liste
     directory, run = planned.directory, planned.run
     if splits.test is not None and isinstance(splits.test, Subset) and not planned.resumes:
         listeners.line(f"{len(splits.test)} of {len(splits.train) + len(splits.test)} labelled images are held out for judging (--labels none: none)")
-    _repeatable(run)
+    repeatable(run, device)
     supply, residence = open_supply(splits.train, run.data, device, listeners.line, lambda bad: _name_bad(directory, bad, listeners))
     initial = initial_backbone(run) if module is None else wrap(module, run.data.channels, run.views[0].size)
     if not planned.resumes:
@@ -170,14 +171,6 @@ def _train(planned: Plan, splits: Splits, device: torch.device, listeners: Liste
         extra = {"recipe": run.recipe, "step": str(outcome.step)}
         save(directory.backbone, method.backbone, named, run.data.size, run.data.mean, run.data.std, extra)
     return outcome
-
-
-def _repeatable(run: Run) -> None:
-    """Ask a GPU for deterministic kernels, where the run does."""
-    if run.train.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs it to be deterministic, and reads it once
-    if torch.are_deterministic_algorithms_enabled() != run.train.deterministic:  # setting it imports torch's compiler: seconds
-        torch.use_deterministic_algorithms(run.train.deterministic)
 
 
 def _name_bad(directory: RunDirectory, bad: Sequence[Bad], listeners: Listeners) -> None:

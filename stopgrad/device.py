@@ -32,6 +32,7 @@ def pick_device(asked: str) -> torch.device:
     index = device.index if device.index is not None else world().local_rank if world().size > 1 else torch.cuda.current_device() if has_gpu() else 0
     if not has_gpu() or index >= torch.cuda.device_count():
         raise UserError(f"--device: cuda:{index} is not there ({torch.cuda.device_count()} CUDA devices are); use --device cpu")
+    torch.cuda.set_device(index)  # events and waits that name no device are of this one
     return torch.device("cuda", index)
 
 

@@ -61,6 +61,8 @@ def _named(collective: Callable[P, T]) -> Callable[P, T]:
     def called(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return collective(*args, **kwargs)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             raise Lost(f"rank {rank()} of {size()} lost contact with another process in {collective.__name__}: {error}") from error
 

@@ -4,7 +4,6 @@ Order is a pure function of (seed, step): one permutation an epoch, cut into who
 (as in the official code). What fits is resident in a pool; what does not is decoded by worker processes, once an image.
 """
 
-import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +26,7 @@ from stopgrad.images.pool import Pool, load, room
 from stopgrad.images.residence import Kind, decide, free_device, free_ram, megabytes
 from stopgrad.images.sources import Source
 from stopgrad.images.survey import survey
+from stopgrad.images.threads import cores
 from stopgrad.keys import generator
 from stopgrad.world import world
 
@@ -202,7 +202,7 @@ def open_supply(
     if residence.kind != "stream":
         pool = loaded.pool.to(device) if residence.kind == "device" else loaded.pool
         return Resident(pool, usable, device, None if labels is None else labels[usable]), residence.kind
-    workers = max(1, (os.cpu_count() or 1) // world().local_size) if data.workers < 0 else data.workers
+    workers = max(1, cores() // world().local_size) if data.workers < 0 else data.workers
     short_side = int(np.median(np.minimum(headers.heights, headers.widths)[usable]))
     return Streaming(source, data, usable, workers, device, short_side, None if labels is None else labels[usable]), residence.kind
 

@@ -107,6 +107,28 @@ def computing_with(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def repeatable(run: Run, device: torch.device) -> None:
+    """Ask a GPU for deterministic kernels, where the run does; else for the fastest convolutions, which it tries out: shapes stay as they are."""
+    if run.train.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs it to be deterministic, and reads it once
+    if torch.are_deterministic_algorithms_enabled() != run.train.deterministic:  # setting it imports torch's compiler: seconds
+        torch.use_deterministic_algorithms(run.train.deterministic)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = not run.train.deterministic
+
+
+@contextmanager
+def memory_named(run: Run) -> Iterator[None]:
+    """Say in one line that a GPU's memory is too small for the run, and what takes less. Raises UserError."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"the GPU has no room for batches of {run.train.batch} ({str(error).partition('. ')[0]}); take a smaller --batch, or parts of it "
+            f"(--set train.accumulate={2 * run.train.accumulate}), or --set train.recompute=true"
+        ) from None
+
+
 class _Step:
     """Forward and backward of a copy of a backbone on noise."""
 

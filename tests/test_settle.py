@@ -135,3 +135,12 @@ def test_bf16_is_not_taken_where_torch_computes_it_wrongly(
             settle.settle_precision(asked, backbone, CPU)
     else:
         assert settle.settle_precision(asked, backbone, CPU) == "bf16"
+
+
+def test_a_gpu_that_is_too_small_is_named_with_what_takes_less(toy: Run) -> None:
+    run = toy
+    with (
+        pytest.raises(UserError, match=rf"no room for batches of {run.train.batch} \(CUDA out of memory\); .*train.accumulate=2\)"),
+        settle.memory_named(run),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has ...")

@@ -56,6 +56,7 @@ def main() -> None:
     """Train until nobody asks for more."""
     found, gate = asked(__doc__)
     setting, device = SETTINGS[found.setting], torch.device(found.device)
+    torch.backends.cudnn.benchmark = device.type == "cuda"
     model = _Model(found.setting, setting).to(device).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.03 * found.batch / 256, momentum=0.9, weight_decay=5e-4)
     data = _TwoViews(images(setting), setting)

@@ -9,6 +9,7 @@ from stopgrad.config.run import Compile
 from stopgrad.heap import keep_heap
 from stopgrad.images.bundled import open_bundled
 from stopgrad.images.planes import Planes
+from stopgrad.views.on_gpu import has_triton
 
 
 def pixels(setting: str) -> list[Planes]:
@@ -23,7 +24,7 @@ def main() -> None:
     found, gate = asked(__doc__)
     keep_heap()  # as stopgrad pretrain does
     device = torch.device(found.device)
-    mode: Compile = "reduce-overhead" if device.type == "cuda" else "no"
+    mode: Compile = "reduce-overhead" if device.type == "cuda" and has_triton() else "no"
     trial = ours(found.setting, pixels(found.setting), found.batch, found.precision, device, mode)
     while True:
         trial.steps(found.every)

@@ -21,6 +21,9 @@ class Setting:
 
     channels: int
     images: int
+    """In a pass, as many as the data set has: workers of a DataLoader wait at its end."""
+    distinct: int
+    """Of these; the others are the same again, which costs no more memory."""
     size: int
     """Side of a view, pixels."""
     scale: tuple[float, float]
@@ -38,7 +41,8 @@ class Setting:
 SETTINGS = {
     "cifar": Setting(  # the official code's, for a ResNet-18 at 32x32
         channels=3,
-        images=2000,
+        images=50_000,
+        distinct=2000,
         size=32,
         scale=(0.2, 1.0),
         flip=0.5,
@@ -53,6 +57,7 @@ SETTINGS = {
     "demo": Setting(  # as stopgrad's recipe demo
         channels=1,
         images=10_000,
+        distinct=10_000,
         size=16,
         scale=(0.25, 1.0),
         flip=0.0,
@@ -70,10 +75,12 @@ SETTINGS = {
 def images(setting: Setting) -> list[Image.Image]:
     """Return the bundled images: as they are for one channel, else padded to 32x32 in three."""
     with gzip.open(FILE) as file:
-        pixels = np.frombuffer(file.read(), np.uint8, offset=HEADER).reshape(-1, 28, 28)[: setting.images]
+        pixels = np.frombuffer(file.read(), np.uint8, offset=HEADER).reshape(-1, 28, 28)[: setting.distinct]
     if setting.channels == 1:
-        return [Image.fromarray(image) for image in pixels]
-    return [Image.fromarray(np.pad(image, 2)).convert("RGB") for image in pixels]
+        decoded = [Image.fromarray(image) for image in pixels]
+    else:
+        decoded = [Image.fromarray(np.pad(image, 2)).convert("RGB") for image in pixels]
+    return [decoded[i % len(decoded)] for i in range(setting.images)]
 
 
 def backbone(name: str) -> nn.Module:

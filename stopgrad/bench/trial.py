@@ -21,7 +21,7 @@ from stopgrad.methods.base import Views
 from stopgrad.nets.compiled import begin_step, refuse_graphs
 from stopgrad.nets.norm import set_bn
 from stopgrad.optim import Optimizer
-from stopgrad.settle import settle_precision
+from stopgrad.settle import repeatable, settle_precision
 from stopgrad.train import computing, prepare_backbones, render_views, taken, train_step
 
 STAGES = ("render", "before", "forward", "backward", "check", "optimiser", "after")
@@ -50,6 +50,7 @@ class Trial:
         """``images``: how many a pass has, which some methods keep something of each of."""
         keep_heap()
         refuse_graphs(run.train, device)
+        repeatable(run, device)
         backbone = initial_backbone(run)
         self.run = replace(run, train=replace(run.train, precision=settle_precision(run, backbone, device)))
         self.backbone = backbone

@@ -151,7 +151,8 @@ class Train:
     """Parts a batch is split into; BN statistics are then per part, and MoCo's queue moves on with every part."""
     seed: int = 0
     precision: Precision = "auto"
-    """auto: bf16 autocast where the device does it natively and gains from it, and says so."""
+    """auto: bf16 autocast where the device does it natively and gains from it, and says so. fp32 on a GPU: convolutions in TF32, as is
+    torch's default; judging is in full fp32."""
     threads: int = 0
     """CPU: threads of the arithmetic in each process, which decide how sums round; 0: one or one a core, whichever is faster when the run begins."""
     compile: Compile = "no"

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stopgrad.config.run import Compile, Train
+from stopgrad.distributed import size
 from stopgrad.errors import UserError
 from stopgrad.nets.backbones import Backbone
 
@@ -20,9 +21,13 @@ GRAPHS: tuple[Compile, ...] = ("reduce-overhead", "max-autotune")
 
 
 def refuse_graphs(train: Train, device: torch.device) -> None:
-    """Raise UserError when ``train.compile`` is a mode that is nothing but CUDA graphs and there is no GPU."""
+    """Raise UserError when ``train.compile`` is a mode that is nothing but CUDA graphs and there is no GPU, or when torch cannot compile the BN."""
     if train.compile == "reduce-overhead" and device.type != "cuda":
         raise UserError(f"train.compile: reduce-overhead records CUDA graphs, which {device.type} has none of; take default, max-autotune or no")
+    if train.compile != "no" and train.bn == "sync" and size() > 1:
+        raise UserError(
+            f"train.compile: {train.compile} cannot compile BN that is synchronised over {size()} processes; take train.compile=no, or --bn local"
+        )
 
 
 def compile_backbones(backbones: list[Backbone], mode: Compile) -> None:

@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import sysconfig
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,18 +20,20 @@ from stopgrad.views.sample import CONTRAST, ViewParams
 if TYPE_CHECKING:
     from stopgrad.images.pool import Pool
 
-MOST = 16384
-"""Values of a view, padded to powers of two, that one program holds: 64 pixels square in three channels."""
-BLOCK = 2048
+MOST = 4096
+"""Values of a view, padded to powers of two, that one program holds: 32 pixels square in three channels."""
+BLOCK = 1024
 """Values of a block of a larger view."""
-A_WARP = 512
-"""Values that a warp holds, of 4 to 16 warps."""
+A_WARP = 128
+"""Values that a warp holds, of 4 to 16 warps: with more a thread spills its registers, or too few warps fit a processor (compiled for sm_90)."""
 
 
 @cache
 def has_triton() -> bool:
-    """Whether Triton can be used here: it comes with torch on Linux, and compiles what starts its kernels with the system's C compiler."""
-    return find_spec("triton") is not None and ("CC" in os.environ or any(map(shutil.which, ("gcc", "clang"))))
+    """Whether Triton can be used here: it comes with torch on Linux, and compiles what starts its kernels with the system's C compiler and
+    Python's headers (python3-dev, where Python is the distribution's)."""
+    compiler = "CC" in os.environ or any(map(shutil.which, ("gcc", "clang")))
+    return find_spec("triton") is not None and compiler and Path(sysconfig.get_path("include"), "Python.h").exists()
 
 
 def render_on_gpu(pool: "Pool", rows: Tensor, params: ViewParams, mean: Sequence[float], std: Sequence[float]) -> Tensor:

@@ -75,7 +75,7 @@ def test_killed_it_goes_on_in_any_number_of_processes(data: Path, tmp_path: Path
     assert_alike(tmp_path / "one" / "C4", tmp_path / "whole" / "C4")
 
 
-@pytest.mark.whole
+@pytest.mark.slow
 def test_processes_that_do_not_divide_the_batch_are_refused(data: Path, tmp_path: Path) -> None:
     words = ("evaluate", "resnet18", "--protocol", "detection", "--settings", "small", "--data", str(data), "--device", "cpu")
     said = torchrun(3, "stopgrad", *words, "--features", "random", "--out", str(tmp_path / "out"), ends=1)

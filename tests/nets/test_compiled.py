@@ -1,12 +1,15 @@
 """What is compiled, and when: backbones in training; evaluation is left as it is."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from stopgrad.config.run import Compile
+from stopgrad.errors import UserError
 from stopgrad.nets.backbones import Backbone, build
-from stopgrad.nets.compiled import begin_step, compile_backbones
+from stopgrad.nets.compiled import begin_step, compile_backbones, refuse_graphs
 from tests.toys import toy_run
 
 
@@ -71,3 +74,12 @@ def test_a_step_of_graphs_says_that_it_begins(monkeypatch: pytest.MonkeyPatch, m
     assert len(marked) == marks
     begin_step(toy_run(compile=mode).train, torch.device("cpu"))
     assert len(marked) == marks
+
+
+def test_bn_that_is_synchronised_over_processes_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = replace(toy_run().train, compile="default", bn="sync")
+    refuse_graphs(train, torch.device("cpu"))
+    monkeypatch.setattr("stopgrad.nets.compiled.size", lambda: 2)
+    refuse_graphs(replace(train, bn="local"), torch.device("cpu"))
+    with pytest.raises(UserError, match=r"synchronised over 2 processes; take train\.compile=no, or --bn local"):
+        refuse_graphs(train, torch.device("cpu"))
