@@ -73,6 +73,11 @@ def distill(
     if RunDirectory(out).exists():
         raise UserError(f"{out}: a run's folder; choose another --out")
     files, taught, begin = Student(out), load_classifier(teacher, into), time.perf_counter()
+    if taught.outputs != "softmax":
+        raise UserError(
+            f"{teacher}: says of every class by itself whether an image shows it ({taught.outputs}), and a student learns which one of the classes "
+            "it is (softmax); give a teacher that was fine-tuned on images of one class each"
+        )
     if files.classifier.exists() and not files.work.exists():
         raise UserError(f"{out}: holds a student already; choose another --out")
     judged = _judged(teacher, taught, splits)
@@ -85,7 +90,7 @@ def distill(
     work = files.work / _key(settings, taught, learner, splits)
     loss = distil(guide, learner, _unlabelled(supply), len(supply), prep, settings, work, tell)
     extra = {"teacher_sha256": taught.sha256, "settings": settings.name}
-    save_classifier(files.classifier, learner, About(net=net, classes=taught.classes, extra=extra, **asdict(prep)))
+    save_classifier(files.classifier, learner, About(net=net, classes=taught.classes, outputs=taught.outputs, extra=extra, **asdict(prep)))
     about = {"name": out.resolve().name, "digest": digest(learner.backbone), "settings": {"student": net.backbone} | extra}
     write_whole(out / "what.json", (json.dumps(about, indent=2) + "\n").encode())
     record = None

@@ -1,3 +1,4 @@
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,9 +13,11 @@ from PIL import Image
 from stopgrad.config import Data
 from stopgrad.config.protocols import Knn, Lbfgs
 from stopgrad.config.transfer import METRICS, DataSet, Svm, data_set, data_sets
+from stopgrad.config.tuning import FINETUNE, SEMI, Finetune
 from stopgrad.errors import UserError
 from stopgrad.judging import Folder
 from stopgrad.nets.backbones import wrap
+from stopgrad.nets.classifier import load_classifier
 from stopgrad.protocols.features import Pixels
 from stopgrad.runs import read_lines
 from stopgrad.transfer.judged import Candidate, transfer
@@ -176,6 +179,40 @@ def test_voc_is_judged_beside_others(candidates: dict[str, Candidate], sets: lis
         assert (records[2]["train_images"], records[2]["test_images"], records[2]["classes"]) == (24, 16, 2)
 
 
+def test_voc_is_fine_tuned_beside_others(candidates: dict[str, Candidate], sets: list[DataSet], tmp_path: Path) -> None:
+    """By the metric of the data set, which chooses too; killed within a grid it goes on, and what is done is not done again."""
+    voc07 = DataSet(name="voc07", path=str(voc(tmp_path / "VOC2007")), metric="map11")
+    settings = Finetune(name="toy", nesterov=True, lr=(0.1, 0.3), lr_rule="fixed", batch=12, epochs=(8,), scale=(0.8, 1.0))
+    place, network = Folder(tmp_path, None), {"backbone": candidates["backbone"]}
+    told: list[str] = []
+
+    def dying(line: str) -> None:
+        told.append(line)
+        if "voc07, backbone: finetune (toy): 2/2" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        judged(network, [sets[0], voc07], tmp_path, settings=settings, folder=place, tell=dying)
+    (cells,) = (tmp_path / "tuning").rglob("cells.jsonl")
+    assert [list(line) for line in read_lines(cells)] == [["lr", "weight_decay", "epochs", "map11"]] * 2
+    records = judged(network, [sets[0], voc07], tmp_path, settings=settings, folder=place, tell=told.append)
+    assert [(r["data"], r["metric"]) for r in records] == [("pets", "mean_per_class"), ("voc07", "map11")]
+    assert records[1]["value"] > 0.8
+    assert records[1]["top1"] is None
+    assert records[1]["settings"]["tuned_on"] == "lr by map11 on 5 of the labelled training images held out"
+    assert list((tmp_path / "tuning").iterdir()) == []
+    own = candidates["backbone"].featuriser.net
+    kept = [load_classifier(tmp_path / record["classifier"], copy.deepcopy(own)) for record in records]
+    assert [one.outputs for one in kept] == ["softmax", "sigmoid"]
+    assert judged(network, [sets[0], voc07], tmp_path, settings=settings, folder=place) == records
+    other = tmp_path / "undisturbed"
+    other.mkdir()
+    undisturbed = judged(network, [voc07], other, settings=settings, folder=Folder(other, None))
+    differ = ("date", "seconds")
+    assert [{k: v for k, v in r.items() if k not in differ} for r in undisturbed] == [{k: v for k, v in records[1].items() if k not in differ}]
+    assert (other / records[1]["classifier"]).read_bytes() == (tmp_path / records[1]["classifier"]).read_bytes()
+
+
 def test_mistakes_are_told_before_anything_is_computed(candidates: dict[str, Candidate], sets: list[DataSet], tmp_path: Path) -> None:
     unlabelled = tmp_path / "c"
     unlabelled.mkdir()
@@ -185,6 +222,8 @@ def test_mistakes_are_told_before_anything_is_computed(candidates: dict[str, Can
         (DataSet(name="c", path=str(unlabelled)), LBFGS, "c: .*judging needs labels"),
         (DataSet(name="d", path=str(tmp_path / "nowhere")), LBFGS, "d: .*no such folder"),
         (DataSet(name="v", path=voc07), Knn(k=5), "v: knn: needs one class an image"),
+        (DataSet(name="v", path=voc07), SEMI["small-1"], "v: semi: needs one class an image"),
+        (DataSet(name="v", path=voc07, metric="top1"), FINETUNE["small"], "v: finetune: top1 is no metric of images that may show several"),
         (DataSet(name="v", path=voc07, metric="top1"), LBFGS, "v: lbfgs: top1 is no metric of images that may show several"),
         (replace(sets[0], metric="map"), LBFGS, "pets: lbfgs: map is no metric of images that have one class each"),
     ):

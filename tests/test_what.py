@@ -8,17 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import stopgrad
+from stopgrad.cli import main
 from stopgrad.config import Net
 from stopgrad.config.protocols import Knn
 from stopgrad.config.tuning import SEMI
 from stopgrad.errors import UserError
+from stopgrad.nets.classifier import load_classifier
 from stopgrad.nets.files import digest, load, save
 from stopgrad.nets.foreign import Asked, fresh
 from stopgrad.publish.export import export
 from stopgrad.publish.imported import import_backbone
 from stopgrad.runs import append_line, read_lines
+from tests.images.test_voc import annotation
 from tests.nets.foreign_files import resnet, simsiam
 
 KNN = (Knn(k=5),)
@@ -56,6 +60,44 @@ def test_another_projects_file_is_judged_beside_pixels_and_its_random_self(file:
     again = stopgrad.evaluate(file, KNN, data=images(), size=32, device="cpu", features=("random",))
     assert (again[0]["top1"], again[0]["weights_sha256"]) == (records[1]["top1"], weights["random"])
     assert len(read_lines(folder / "evaluations.jsonl")) == 4
+
+
+def voc(root: Path) -> Path:
+    """Images of which the left half, the right half or both are bright, each a class."""
+    for below in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (root / below).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i in range(96):
+        top, red = i % 2, i // 2 % 2
+        pixels = np.clip(rng.normal([60 + 130 * red, 60 + 130 * top, 60], 25, (16, 16, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(root / f"JPEGImages/{i:06}.png")
+        shown = [("green", 0)] * top + [("red", int(i % 12 == 3))] * red
+        (root / f"Annotations/{i:06}.xml").write_text(annotation(*shown))
+    (root / "ImageSets/Main/trainval.txt").write_text("".join(f"{i:06}\n" for i in range(64)))
+    (root / "ImageSets/Main/test.txt").write_text("".join(f"{i:06}\n" for i in range(64, 96)))
+    return root
+
+
+def test_images_of_several_classes_are_fine_tuned_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the command line: 11-point precision by the name of the data set, area without; the table, the report and the file say what it is."""
+    monkeypatch.chdir(tmp_path)
+    net = Net(backbone="resnet10", stem="small", width=4, zero_init_residual=False)
+    save(Path("b.safetensors"), fresh(net, 3, 16), net, 16, (0.5,) * 3, (0.25,) * 3, {})
+    year = voc(tmp_path / "VOC2007")
+    ask = ["evaluate", "b.safetensors", "--protocol", "finetune", "--settings", "small", "--features", "backbone", "--device", "cpu", "--out", "e"]
+    for data, metric in ((str(year), "map"), (f"voc07={year}", "map11")):
+        assert main([*ask, "--data", data]) == 0
+        record = read_lines(Path("e/evaluations.jsonl"))[-1]
+        assert (record["protocol"], record["metric"], record["top1"]) == ("finetune", metric, None)
+        assert record["value"] > 0.9
+        assert record["settings"]["outputs"] == "sigmoid"
+        assert load_classifier(Path("e") / record["classifier"]).outputs == "sigmoid"
+    assert "11-point mAP" in capsys.readouterr().out
+    said = "\n".join(stopgrad.table(["e"])) if hasattr(stopgrad, "table") else ""
+    assert "top-1" not in said
+    assert "11-point mAP" in stopgrad.write_report(["e"]).read_text()
+    assert main([*ask[:3], "semi", *ask[5:], "--data", str(year)]) == 2
+    assert "semi: needs one class an image, and these may show several; take --protocol svm, lbfgs or finetune" in capsys.readouterr().err
 
 
 def test_the_report_shows_such_a_folder(file: Path) -> None:

@@ -66,11 +66,12 @@ class Finetune(Tuning):
     layer_decay: float = 1.0
     """A layer's learning rate, as a multiple of that of the layer after it; the classifier's has ``head_lr``."""
     smoothing: float = 0.0
-    """Share of the target that is spread over all classes."""
+    """Share of the target that is spread over all classes; for images of one class each."""
     bn_momentum: Literal["own", "images"] = "own"
     """images: BN's running statistics keep max(1 − 10 / s, 0.9) of themselves a step, s the steps an epoch; own: as the network has it."""
     held_out: float = 0.2
-    """Share of every class's labelled images on which the best of several values is chosen; the final training is on all."""
+    """Share of every class's labelled images, or of all where they may show several classes each, on which the best of several values is
+    chosen; the final training is on all."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ the network's own names. The metadata has one entry, ``stopgrad.classifier``, a 
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,13 +21,15 @@ from stopgrad.keys import generator
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.files import digest_of, empty, read_tensors, state_of
 
-FORM = 1
-"""Version of the metadata; raised when an entry changes its meaning."""
+Outputs = Literal["softmax", "sigmoid"]
+"""What makes chances of the logits: a softmax over the classes, of which an image has one, or a sigmoid each, where it may show several."""
+FORMS: dict[int, Outputs] = {1: "softmax", 2: "sigmoid"}
+"""Version of the metadata to the outputs it is of: who knows the first form alone, and takes logits for a softmax's, cannot read the second."""
 ENTRY = "stopgrad.classifier"
 
 
 class Classifier(nn.Module):
-    """Images (N, channels, H, W) to logits (N, classes)."""
+    """Images (N, channels, H, W) to logits (N, classes): of a softmax or of sigmoids, as it was trained (``About.outputs``)."""
 
     def __init__(self, backbone: Backbone, head: nn.Sequential, classes: int) -> None:
         super().__init__()
@@ -81,6 +84,8 @@ class About:
     """Divides every channel after that."""
     classes: tuple[str, ...]
     """Names of the classes, in the order of the logits."""
+    outputs: Outputs
+    """What the logits are of. The file of another than a softmax says so by its form, and in the entry ``outputs``."""
     extra: dict[str, str]
 
 
@@ -99,7 +104,10 @@ def save_classifier(path: Path, network: Classifier, about: About) -> None:
     state = {f"backbone.{k}": v for k, v in state_of(network.backbone.net).items()}
     state |= {f"head.{k}": v for k, v in state_of(network.head).items()} | {f"fc.{k}": v for k, v in state_of(network.fc).items()}
     about = replace(about, net=about.net and replace(about.net, init=None))  # a path of this machine
-    record = {"form": FORM, "channels": network.backbone.channels, "head": _described(network.head), "sha256": digest_of(state), **asdict(about)}
+    form = next(form for form, outputs in FORMS.items() if outputs == about.outputs)
+    record = {"form": form, "channels": network.backbone.channels, "head": _described(network.head), "sha256": digest_of(state), **asdict(about)}
+    if about.outputs == "softmax":  # such files stay as they were
+        del record["outputs"]
     write_whole(path, to_bytes(state, {ENTRY: json.dumps(record, sort_keys=True)}))
 
 
@@ -110,15 +118,11 @@ def load_classifier(path: Path, into: nn.Module | None = None) -> Loaded:
     missing, damaged, no classifier of stopgrad, or does not fit.
     """
     metadata, state = read_tensors(path)
-    if ENTRY not in metadata:
-        raise UserError(f"{path}: not a classifier that stopgrad wrote (its metadata does not say so); fine-tune a backbone first")
+    record = _record(path, metadata)
     try:
-        record = json.loads(metadata[ENTRY])
-        form, about, head, channels, sha256 = record["form"], _about(record), record["head"], int(record["channels"]), str(record["sha256"])
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError, UserError) as error:
+        about, head, channels, sha256 = _about(record), record["head"], int(record["channels"]), str(record["sha256"])
+    except (KeyError, TypeError, ValueError, UserError) as error:
         raise UserError(f"{path}: its metadata is not what stopgrad writes ({error})") from None
-    if form != FORM:
-        raise UserError(f"{path}: written in form {form}, this version of stopgrad reads form {FORM}")
     if sha256 != digest_of(state):
         raise UserError(f"{path}: damaged (its SHA-256 is not the one written with it); take it from its source again")
     with torch.random.fork_rng(devices=[]):
@@ -132,6 +136,20 @@ def load_classifier(path: Path, into: nn.Module | None = None) -> Loaded:
     return Loaded(network=network.eval(), sha256=sha256, **vars(about))
 
 
+def _record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return the entry, of a form that can be read."""
+    if ENTRY not in metadata:
+        raise UserError(f"{path}: not a classifier that stopgrad wrote (its metadata does not say so); fine-tune a backbone first")
+    try:
+        record: dict[str, Any] = json.loads(metadata[ENTRY])
+        form = int(record["form"])
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: its metadata is not what stopgrad writes ({error})") from None
+    if form not in FORMS:
+        raise UserError(f"{path}: written in form {form}, this version of stopgrad reads forms {' and '.join(map(str, FORMS))}")
+    return record
+
+
 def _about(record: dict[str, Any]) -> About:
     return About(
         net=None if record["net"] is None else net_from_json(record["net"]),
@@ -140,6 +158,7 @@ def _about(record: dict[str, Any]) -> About:
         mean=tuple(map(float, record["mean"])),
         std=tuple(map(float, record["std"])),
         classes=tuple(map(str, record["classes"])),
+        outputs=FORMS[int(record["form"])],
         extra=dict(record["extra"]),
     )
 

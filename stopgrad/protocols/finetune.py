@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stopgrad.config import Net
+from stopgrad.config.transfer import Metric
 from stopgrad.config.tuning import Finetune, problems
 from stopgrad.errors import UserError
 from stopgrad.nets.backbones import Backbone
@@ -28,6 +28,8 @@ from stopgrad.nets.norm import batch_norms
 from stopgrad.protocols.features import Labelled, Preparation, features
 from stopgrad.protocols.layerwise import groups
 from stopgrad.protocols.lbfgs import hold_out
+from stopgrad.protocols.metrics import metric_of
+from stopgrad.protocols.objective import doubts, loss_of, refuse_unlearnable, value_of
 from stopgrad.protocols.tune import Lesson, NotFinite, batch_of, steps_of, train
 from stopgrad.runs import append_line, read_lines
 
@@ -39,8 +41,12 @@ class Cell(NamedTuple):
     weight_decay: float
     epochs: float | None
     """None: by steps."""
-    accuracy: float | None
-    """On the held-out images; None where the training was not finite."""
+    value: float | None
+    """The metric (``Tuned.metric``) on the held-out images; None where the training was not finite."""
+
+    def record(self, metric: Metric) -> dict[str, float | None]:
+        """Return the line of cells.jsonl: the value goes by the name of its metric, and accuracy where that is top-1."""
+        return dict(zip(("lr", "weight_decay", "epochs", _named(metric)), self, strict=True))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -55,6 +61,8 @@ class Tuned:
     """Mean over the last tenth of the steps."""
     tried: tuple[Cell, ...]
     """Empty where there was nothing to choose."""
+    metric: Metric
+    """By which it was chosen."""
     held_out: int
     """Images held out for the choice."""
     steps: int
@@ -89,6 +97,8 @@ class Task:
     work: Path | None
     """A folder for what a kill would lose; a training that is asked for again goes on. None: nothing is kept."""
     tell: Callable[[str], object]
+    metric: Metric | None = None
+    """By which the best of several values is told on held-out images; None: top1, or map where images may show several classes."""
 
 
 def finetune(task: Task, settings: Finetune) -> Tuned:
@@ -97,38 +107,28 @@ def finetune(task: Task, settings: Finetune) -> Tuned:
     Raises UserError for a task that cannot be learned, settings that cannot be, and a training that is not finite.
     """
     refuse(task, settings)
+    metric = _metric(task, settings)
     place = None if task.work is None else task.work / _key(task, settings)
     cells: tuple[Cell, ...] = ()
     held_out, taken = 0, settings
     if len(wanted := _cells(settings)) > 1:
-        cells, held_out = _grid(task, settings, wanted, place)
+        cells, held_out = _grid(task, settings, wanted, metric, place)
         taken = _at(settings, _best(settings, cells))
     network, loss = _trained(task, taken, torch.arange(len(task.images)), place and place / "final", task.tell)
     images = len(task.images)
-    return Tuned(
-        network=network, settings=taken, loss=loss, tried=cells, held_out=held_out, steps=steps_of(taken, images), batch=batch_of(taken, images)
-    )
+    steps, batch = steps_of(taken, images), batch_of(taken, images)
+    return Tuned(network=network, settings=taken, loss=loss, tried=cells, metric=metric, held_out=held_out, steps=steps, batch=batch)
 
 
 def refuse(task: Task, settings: Finetune) -> None:
     """Raise UserError where the task cannot be learned by fine-tuning."""
-    who, labels = f"{settings.protocol} ({settings.name})", task.images.labels
+    who = _who(settings)
     if wrong := problems(settings):
         raise UserError(wrong[0])
     if not isinstance(task.featuriser, Backbone):
         raise UserError(f"{who}: trains the weights of a network, and {type(task.featuriser).__name__} has none; leave it out (--features)")
-    if labels.ndim != 1:
-        raise UserError(f"{who}: every image has one class, and these may have several each; judge them by lbfgs or svm")
-    if task.classes < 2:
-        raise UserError(f"{who}: needs at least 2 classes, these images have {task.classes}")
-    if (there := int(labels.bincount().count_nonzero())) < 2:
-        raise UserError(f"{who}: the {len(labels)} training images are of {there} class; give images of at least 2")
-    most, cells = int(labels.bincount().max()), len(_cells(settings))
-    if cells > 1 and round(most * settings.held_out) == 0:
-        raise UserError(
-            f"{who}: chooses among {cells} rates and decays, and a share of {settings.held_out:g} of {most} images a class is none to choose on; "
-            "give more labels, or one value each (lr=0.05)"
-        )
+    refuse_unlearnable(who, task.images, task.classes, settings, len(_cells(settings)))
+    _metric(task, settings)
 
 
 def remarks(task: Task, tuned: Tuned) -> list[str]:
@@ -137,15 +137,15 @@ def remarks(task: Task, tuned: Tuned) -> list[str]:
     if tuned.batch < s.batch:
         lower = "" if s.lr_rule == "fixed" else ", and the rate lower with it"
         said.append(f"the batch is {tuned.batch} instead of {s.batch}{lower}: there are only {tuned.batch} labelled images")
-    if missing := task.classes - int(task.images.labels.bincount().count_nonzero()):
-        said.append(f"{missing} of {task.classes} classes have no labelled image, and are never named")
+    held = hold_out(task.images.labels, s.held_out)[0][: tuned.held_out] if tuned.tried else torch.empty(0, dtype=torch.int64)
+    said += doubts(task.images.labels, task.classes, held)
     if tuned.network.layers != s.head:
         said.append(f"trained from {_layers(tuned.network.layers)} of the projector, the settings have {s.head}")
     if tuned.tried:
         lrs = [c.lr for c in tuned.tried]
         if s.lr[0] in (min(lrs), max(lrs)) and min(lrs) < max(lrs):
             said.append(f"the best lr, {s.lr[0]:g}, is at the edge of those tried; a better one may lie beyond")
-    return [f"{s.protocol} ({s.name}): {line}" for line in said]
+    return [f"{_who(s)}: {line}" for line in said]
 
 
 def tuned_on(tuned: Tuned) -> str:
@@ -155,7 +155,20 @@ def tuned_on(tuned: Tuned) -> str:
     names = [
         name for name, values in zip(("lr", "weight decay", "epochs"), list(zip(*tuned.tried, strict=True))[:3], strict=True) if len({*values}) > 1
     ]
-    return f"{', '.join(names)} on {tuned.held_out} of the labelled training images held out"
+    by = "" if tuned.metric == "top1" else f" by {tuned.metric}"
+    return f"{', '.join(names)}{by} on {tuned.held_out} of the labelled training images held out"
+
+
+def _who(settings: Finetune) -> str:
+    return f"{settings.protocol} ({settings.name})"
+
+
+def _metric(task: Task, settings: Finetune) -> Metric:
+    return metric_of(task.metric, task.images.several, _who(settings))
+
+
+def _named(metric: Metric) -> str:
+    return "accuracy" if metric == "top1" else metric
 
 
 def _layers(count: int) -> str:
@@ -172,42 +185,47 @@ def _at(settings: Finetune, cell: Cell) -> Finetune:
 
 
 def _best(settings: Finetune, cells: Sequence[Cell]) -> Cell:
-    """Return the cell of the highest accuracy; of equals the first. Raises NotFinite where there is none."""
-    finite = [(c.accuracy, -i, c) for i, c in enumerate(cells) if c.accuracy is not None]
+    """Return the cell of the highest value; of equals the first. Raises NotFinite where there is none."""
+    finite = [(c.value, -i, c) for i, c in enumerate(cells) if c.value is not None]
     if not finite:
-        raise NotFinite(f"{settings.protocol} ({settings.name}): not one of {len(cells)} rates and decays stays finite; take lower rates (lr=…)")
+        raise NotFinite(f"{_who(settings)}: not one of {len(cells)} rates and decays stays finite; take lower rates (lr=…)")
     return max(finite)[2]
 
 
-def _grid(task: Task, settings: Finetune, wanted: list[Cell], place: Path | None) -> tuple[tuple[Cell, ...], int]:
-    """Return every cell with its accuracy on held-out images, and how many these are; what stands in ``place`` already is not done again."""
+def _grid(task: Task, settings: Finetune, wanted: list[Cell], metric: Metric, place: Path | None) -> tuple[tuple[Cell, ...], int]:
+    """Return every cell with its value on held-out images, and how many these are; what stands in ``place`` already is not done again."""
     order, spared = hold_out(task.images.labels, settings.held_out)
     held, rest = order[:spared], order[spared:].sort().values
     record = place and place / "cells.jsonl"
-    known = {(r["lr"], r["weight_decay"], r["epochs"]): r["accuracy"] for r in (read_lines(record) if record else [])}
+    known = {(r["lr"], r["weight_decay"], r["epochs"]): r[_named(metric)] for r in (read_lines(record) if record else [])}
     done = []
     for i, cell in enumerate(wanted, 1):
         if cell[:3] not in known:
             folder = place and place / f"cell-{i}"
-            known[cell[:3]] = _accuracy(task, _at(settings, cell), rest, held, folder)
+            known[cell[:3]] = _value(task, _at(settings, cell), rest, held, metric, folder)
             if record is not None and folder is not None:
                 record.parent.mkdir(parents=True, exist_ok=True)
-                append_line(record, cell._replace(accuracy=known[cell[:3]])._asdict())
+                append_line(record, cell._replace(value=known[cell[:3]]).record(metric))
                 shutil.rmtree(folder, ignore_errors=True)
-        done.append(cell._replace(accuracy=known[cell[:3]]))
-        came = "not finite" if done[-1].accuracy is None else f"{done[-1].accuracy:.1%} of {spared} held out"
-        length = "" if cell.epochs is None else f", {cell.epochs:g} epochs"
-        task.tell(f"{settings.protocol} ({settings.name}): {i}/{len(wanted)}: lr {cell.lr:g}, weight decay {cell.weight_decay:g}{length}: {came}")
+        done.append(cell._replace(value=known[cell[:3]]))
+        task.tell(f"{_who(settings)}: {i}/{len(wanted)}: {_said(done[-1], metric, spared)}")
     return tuple(done), spared
 
 
-def _accuracy(task: Task, settings: Finetune, rows: Tensor, held: Tensor, folder: Path | None) -> float | None:
+def _said(cell: Cell, metric: Metric, spared: int) -> str:
+    length = "" if cell.epochs is None else f", {cell.epochs:g} epochs"
+    by = "" if metric == "top1" else f"{metric} "
+    came = "not finite" if cell.value is None else f"{by}{cell.value:.1%} {'of' if metric == 'top1' else 'on'} {spared} held out"
+    return f"lr {cell.lr:g}, weight decay {cell.weight_decay:g}{length}: {came}"
+
+
+def _value(task: Task, settings: Finetune, rows: Tensor, held: Tensor, metric: Metric, folder: Path | None) -> float | None:
     try:
         network, _ = _trained(task, settings, rows, folder, lambda line: None)
     except NotFinite:
         return None
     images = task.images.part(held)
-    return float((features(network, images, task.prep, task.device).argmax(1) == images.labels).float().mean())
+    return value_of(features(network, images, task.prep, task.device), images.labels, metric)
 
 
 def _trained(task: Task, settings: Finetune, rows: Tensor, folder: Path | None, tell: Callable[[str], object]) -> tuple[Classifier, float]:
@@ -216,15 +234,14 @@ def _trained(task: Task, settings: Finetune, rows: Tensor, folder: Path | None, 
     network = classifier_on(copy.deepcopy(task.featuriser), task.classes, settings.init, settings.seed).to(task.device)
     if settings.bn_momentum == "images":
         _set_bn_momentum(network, len(images) / batch_of(settings, len(images)))
-    labels = images.labels.to(task.device)
     lesson = Lesson(
         fetch=images.fetch,
         images=len(images),
-        loss=lambda logits, views, numbers: F.cross_entropy(logits, labels[numbers.to(task.device)], label_smoothing=settings.smoothing),
+        loss=loss_of(images.labels.to(task.device), settings.smoothing),
         prep=task.prep,
     )
     rates = groups(network, settings.layer_decay, settings.head_lr, plain_fc=settings.optimiser == "lars")
-    loss = train(network, rates, lesson, settings, folder, lambda line: tell(f"{settings.protocol} ({settings.name}): {line}"))
+    loss = train(network, rates, lesson, settings, folder, lambda line: tell(f"{_who(settings)}: {line}"))
     return network.eval(), loss
 
 
@@ -238,6 +255,8 @@ def _key(task: Task, settings: Finetune) -> str:
     """Return what tells this training's folder from all others': the settings, the weights, the classes of the images and how they are shown."""
     assert isinstance(task.featuriser, Backbone)
     about = {"protocol": settings.protocol, "weights": digest(task.featuriser), "classes": task.classes} | asdict(settings) | asdict(task.prep)
+    if task.images.several:  # cells are of a metric; those of one class an image have always been of top-1
+        about |= {"metric": _metric(task, settings)}
     sha = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     sha.update(task.images.labels.numpy().astype("<i8").tobytes())
     return f"{settings.protocol}-{sha.hexdigest()[:16]}"

@@ -15,7 +15,7 @@ from stopgrad.config.protocols import LINEAR, Knn, Lbfgs, Linear
 from stopgrad.config.transfer import Metric, Svm
 from stopgrad.config.tuning import Finetune, Semi
 from stopgrad.errors import UserError
-from stopgrad.nets.classifier import About, save_classifier
+from stopgrad.nets.classifier import About, Outputs, save_classifier
 from stopgrad.protocols import svm
 from stopgrad.protocols.cache import FeatureCache
 from stopgrad.protocols.features import Labelled, Preparation, features
@@ -31,8 +31,11 @@ from stopgrad.protocols.subsets import write_list
 from stopgrad.protocols.sweep import sweep
 
 Settings = Knn | Lbfgs | Linear | Svm | Finetune
-MANY = (Lbfgs, Svm)
-"""Settings of the protocols for images that may show several classes each."""
+
+
+def for_several(settings: Settings) -> bool:
+    """Return whether the protocol is also for images that may show several classes each."""
+    return isinstance(settings, Lbfgs | Svm | Finetune) and not isinstance(settings, Semi)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -153,11 +156,13 @@ def judge(settings: Settings, subject: Subject, tell: Callable[[str], object] = 
 def _refuse_wrong_labels(settings: Settings, subject: Subject, part: str, images: Labelled) -> None:
     """Raise UserError where labels are not what the protocol, or the number of classes, wants them to be."""
     who, classes = settings.protocol, subject.classes
-    if images.several and not isinstance(settings, MANY):
-        raise UserError(f"{who}: needs one class an image, and these may show several; take --protocol svm or lbfgs")
+    if images.several and not for_several(settings):
+        raise UserError(f"{who}: needs one class an image, and these may show several; take --protocol svm, lbfgs or finetune")
     if images.several != subject.train.several:
         raise UserError(f"{who}: images of one part have one class each and those of the other may show several; give parts of one kind")
     lowest, highest = int(images.labels.min()), int(images.labels.max())
+    if images.several and part == "test" and not (images.labels == 1).any():
+        raise UserError(f"{who}: no test image shows a class that counts, and nothing can be measured on them; give others")
     if images.several and images.labels.shape[1] != classes:
         raise UserError(f"{who}: the {part} images are labelled for {images.labels.shape[1]} classes, but there are {classes}")
     if not images.several and (lowest < 0 or highest >= classes):
@@ -234,15 +239,25 @@ def _finetune(settings: Finetune, subject: Subject, tell: Callable[[str], object
         if keep is not None and subject.train.name is not None:
             write_list(keep.subset, subject.train.name, rows)
     task = Task(
-        featuriser=subject.featuriser, images=images, classes=subject.classes, prep=subject.prep, device=subject.device, work=subject.work, tell=tell
+        featuriser=subject.featuriser,
+        images=images,
+        classes=subject.classes,
+        prep=subject.prep,
+        device=subject.device,
+        work=subject.work,
+        tell=tell,
+        metric=subject.by(settings.protocol) if images.several else "top1",
     )
     tuned = finetune(task, settings)
     taken = asdict(tuned.settings) | {"batch": tuned.batch, "steps": tuned.steps, "head": tuned.network.layers, "tuned_on": tuned_on(tuned)}
     taken |= {field: values[0] if values else None for field in ("lr", "weight_decay", "epochs") for values in (taken[field],)}
+    outputs: Outputs = "sigmoid" if images.several else "softmax"
     if keep is not None:
-        save_classifier(keep.classifier, tuned.network, About(net=keep.net, classes=keep.classes, extra=keep.extra, **asdict(subject.prep)))
+        about = About(net=keep.net, classes=keep.classes, outputs=outputs, extra=keep.extra, **asdict(subject.prep))
+        save_classifier(keep.classifier, tuned.network, about)
     found = _score(features(tuned.network, subject.test, subject.prep, subject.device), subject)
-    return found, chosen | taken | {"tried": [cell._asdict() for cell in tuned.tried]}, notes + remarks(task, tuned)
+    taken |= {"tried": [cell.record(tuned.metric) for cell in tuned.tried]} | ({"outputs": outputs} if images.several else {})
+    return found, chosen | taken, notes + remarks(task, tuned)
 
 
 def _misfit(settings: Linear, loss: float, classes: int, features: Tensor) -> list[str]:

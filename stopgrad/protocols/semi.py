@@ -16,7 +16,7 @@ def few(settings: Semi, images: Labelled, classes: int) -> tuple[Labelled, Tenso
     They are the images listed, or else as many of every class, chosen by the settings' seed. Raises UserError for a list that does not fit.
     """
     if images.labels.ndim != 1:
-        raise UserError(f"semi ({settings.name}): every image has one class, and these may have several each; judge them by lbfgs or svm")
+        raise UserError(f"semi ({settings.name}): every image has one class, and these may have several each; judge them by lbfgs, svm or finetune")
     if settings.listed is None:
         rows = balanced(images.labels, settings.share, settings.seed)
         said = remarks(images.labels, rows, settings.share)

@@ -20,7 +20,7 @@ from stopgrad.judging import Folder, Parts, asked_digest, dated, fitting, images
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.files import digest
 from stopgrad.protocols.cache import FeatureCache
-from stopgrad.protocols.judge import MANY, Settings, Subject, judge
+from stopgrad.protocols.judge import Settings, Subject, for_several, judge
 from stopgrad.protocols.metrics import metric_of
 from stopgrad.runs import append_line, read_lines
 from stopgrad.what import What
@@ -80,7 +80,7 @@ def _opened(one: DataSet, settings: Settings, labels: LabelRule) -> tuple[Splits
         splits = open_images(one.path, labels)
         refuse_unjudgeable(splits)
         several = splits.train.presence is not None
-        if not isinstance(settings, MANY):
+        if not for_several(settings):
             refuse_several(splits, settings.protocol)
         return splits, metric_of(one.metric, several, settings.protocol)
     except UserError as error:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -16,7 +17,7 @@ from stopgrad.nets.files import save as save_backbone
 from stopgrad.nets.heads import mlp
 
 NET = Net(backbone="resnet10", stem="small", width=4, zero_init_residual=False, init="/somewhere/private")
-ABOUT = About(net=NET, size=16, share=0.875, mean=(0.5,), std=(0.25,), classes=("cat", "dog", "hen"), extra={"step": "7"})
+ABOUT = About(net=NET, size=16, share=0.875, mean=(0.5,), std=(0.25,), classes=("cat", "dog", "hen"), outputs="softmax", extra={"step": "7"})
 
 
 def tiny(head: int = 0) -> Classifier:
@@ -42,6 +43,18 @@ def test_what_is_saved_is_loaded(head: int, tmp_path: Path) -> None:
     assert torch.equal(found.network(images), network.eval()(images))
     assert {k: v for k, v in vars(found).items() if k not in ("network", "sha256")} == vars(replace(ABOUT, net=replace(NET, init=None)))
     assert not found.network.training
+
+
+def test_a_file_says_what_its_logits_are_of(tmp_path: Path) -> None:
+    """One of a softmax is as it was before there were others; one of sigmoids has a form that whoever takes all for a softmax's cannot read."""
+    for outputs, form in (("softmax", 1), ("sigmoid", 2)):
+        path = tmp_path / outputs
+        save_classifier(path, tiny(), replace(ABOUT, outputs=outputs))
+        assert load_classifier(path).outputs == outputs
+        with safe_open(path, "pt") as file:
+            record = json.loads(file.metadata()[ENTRY])
+        assert record["form"] == form
+        assert record.get("outputs") == (outputs if form == 2 else None)
 
 
 def test_equal_networks_give_equal_files(tmp_path: Path) -> None:
@@ -84,7 +97,7 @@ def test_the_two_kinds_of_files_are_not_mistaken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"form": 2}, "written in form 2, this version of stopgrad reads form 1"),
+        ({"form": 3}, "written in form 3, this version of stopgrad reads forms 1 and 2"),
         ({"sha256": "0"}, "damaged"),
         ({"classes": None}, "its metadata is not what stopgrad writes"),
         ({"classes": ["a"]}, "its weights do not fit resnet10"),
@@ -95,8 +108,6 @@ def test_the_two_kinds_of_files_are_not_mistaken(tmp_path: Path) -> None:
 def test_damaged_files_are_refused(change: dict[str, object], message: str, tmp_path: Path) -> None:
     path = tmp_path / "classifier"
     save_classifier(path, tiny(), ABOUT)
-    from safetensors import safe_open
-
     with safe_open(path, "pt") as file:
         record = json.loads(file.metadata()[ENTRY])
     save_file(load_file(path), path, {ENTRY: json.dumps(record | change)})

@@ -86,7 +86,7 @@ def taught(tmp_path: Path) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = classifier_on(build(NET, 1, 8), 3, "normal", 0)
-    about = About(net=NET, size=8, share=1.0, mean=(0.5,), std=(0.25,), classes=("0", "1", "2"), extra={})
+    about = About(net=NET, size=8, share=1.0, mean=(0.5,), std=(0.25,), classes=("0", "1", "2"), outputs="softmax", extra={})
     save_classifier(tmp_path / "teacher.safetensors", network, about)
     return tmp_path / "teacher.safetensors"
 
@@ -116,6 +116,15 @@ def test_a_folder_holds_the_student_and_how_well_it_does(taught: Path, splits: S
     assert any(line.startswith("distill (toy): step 4/4, loss ") for line in told)
     with pytest.raises(UserError, match="out: holds a student already; choose another --out"):
         distill(taught, splits, None, SHORT, tmp_path / "out", CPU, told.append)
+
+
+def test_a_teacher_whose_classes_go_together_is_refused(taught: Path, splits: Splits, tmp_path: Path) -> None:
+    loaded = load_classifier(taught)
+    about = {name: value for name, value in vars(loaded).items() if name not in ("network", "sha256")}
+    save_classifier(taught, loaded.network, About(**about | {"outputs": "sigmoid"}))
+    with pytest.raises(UserError, match=r"teacher.safetensors: says of every class by itself whether an image shows it \(sigmoid\), and a student"):
+        distill(taught, splits, None, SHORT, tmp_path / "out", CPU, lambda line: None)
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_killed_goes_on_where_it_stood(taught: Path, splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

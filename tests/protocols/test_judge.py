@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from stopgrad.config.protocols import LINEAR, Knn, Lbfgs, Linear
 from stopgrad.config.transfer import Svm
+from stopgrad.config.tuning import SEMI
 from stopgrad.errors import UserError
 from stopgrad.images.pool import Pool
 from stopgrad.protocols.features import Labelled, Pixels, Preparation, features
@@ -180,9 +181,9 @@ def test_images_that_show_several_classes_are_judged_by_precision(settings: Sett
     assert judge(settings, replace(several, metric="map11")).record()["metric"] == "map11"
 
 
-@pytest.mark.parametrize("settings", [KNN, LINEAR_SMALL], ids=lambda s: s.protocol)
+@pytest.mark.parametrize("settings", [KNN, LINEAR_SMALL, SEMI["small-1"]], ids=lambda s: s.protocol)
 def test_one_class_an_image_is_insisted_on(settings: Settings, several: Subject) -> None:
-    with pytest.raises(UserError, match=f"{settings.protocol}: needs one class an image, and these may show several; take --protocol svm or lbfgs"):
+    with pytest.raises(UserError, match=f"{settings.protocol}: needs one class an image, .* take --protocol svm, lbfgs or finetune"):
         judge(settings, several)
 
 
@@ -191,6 +192,9 @@ def test_parts_and_classes_of_other_kinds_are_refused(several: Subject, subject:
         judge(Svm(), replace(several, test=subject.test))
     with pytest.raises(UserError, match="svm: the training images are labelled for 4 classes, but there are 5"):
         judge(Svm(), replace(several, classes=5))
+    nothing = replace(several.test, labels=-several.test.labels.abs())
+    with pytest.raises(UserError, match="svm: no test image shows a class that counts, and nothing can be measured on them; give others"):
+        judge(Svm(), replace(several, test=nothing))
 
 
 def test_an_svm_says_what_it_chose(subject: Subject) -> None:
