@@ -234,15 +234,11 @@ def _trained(task: Task, settings: Finetune, rows: Tensor, folder: Path | None, 
     network = classifier_on(copy.deepcopy(task.featuriser), task.classes, settings.init, settings.seed).to(task.device)
     if settings.bn_momentum == "images":
         _set_bn_momentum(network, len(images) / batch_of(settings, len(images)))
-    lesson = Lesson(
-        fetch=images.fetch,
-        images=len(images),
-        loss=loss_of(images.labels.to(task.device), settings.smoothing),
-        prep=task.prep,
-    )
+    loss = loss_of(images.labels.to(task.device), settings.smoothing)
+    lesson = Lesson(fetch=images.fetch, images=len(images), loss=loss, prep=task.prep)
     rates = groups(network, settings.layer_decay, settings.head_lr, plain_fc=settings.optimiser == "lars")
-    loss = train(network, rates, lesson, settings, folder, lambda line: tell(f"{_who(settings)}: {line}"))
-    return network.eval(), loss
+    ended = train(network, rates, lesson, settings, folder, lambda line: tell(f"{_who(settings)}: {line}"))
+    return network.eval(), ended
 
 
 def _set_bn_momentum(network: nn.Module, steps_per_epoch: float) -> None:
@@ -255,8 +251,8 @@ def _key(task: Task, settings: Finetune) -> str:
     """Return what tells this training's folder from all others': the settings, the weights, the classes of the images and how they are shown."""
     assert isinstance(task.featuriser, Backbone)
     about = {"protocol": settings.protocol, "weights": digest(task.featuriser), "classes": task.classes} | asdict(settings) | asdict(task.prep)
-    if task.images.several:  # cells are of a metric; those of one class an image have always been of top-1
-        about |= {"metric": _metric(task, settings)}
+    if (metric := _metric(task, settings)) != "top1":  # cells are of a metric; folders of top-1 are called as they were before there were others
+        about |= {"metric": metric}
     sha = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     sha.update(task.images.labels.numpy().astype("<i8").tobytes())
     return f"{settings.protocol}-{sha.hexdigest()[:16]}"

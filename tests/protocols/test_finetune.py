@@ -122,6 +122,15 @@ def test_no_test_image_takes_part_in_the_choice(subject: Subject) -> None:
     assert found[0]["tried"] == found[1]["tried"]
 
 
+def test_another_metric_chooses_in_a_place_of_its_own(subject: Subject, tmp_path: Path) -> None:
+    s = replace(SETTINGS, lr=(0.01, 0.3), epochs=(1,))
+    for metric in ("top1", "mean_per_class"):
+        finetune(replace(task(subject, tmp_path), metric=metric), s)  # type: ignore[arg-type]
+    lines = sorted(list(read_lines(place / "cells.jsonl")[0])[-1] for place in tmp_path.iterdir())
+    assert lines == ["accuracy", "mean_per_class"]
+    assert judge(s, replace(subject, metric="mean_per_class")).settings["tuned_on"] == "lr on 9 of the labelled training images held out"  # top-1
+
+
 def test_a_kill_repeats_only_the_cell_at_hand(subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     s, trained, done = replace(SETTINGS, lr=(0.01, 0.1, 0.3)), [], module._value
 
