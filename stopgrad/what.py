@@ -90,7 +90,9 @@ def open_what(text: str, asked: Asked = AS_IT_IS, *, head: int = 0, module: nn.M
     if meant.kind == "run":
         assert meant.path is not None
         if asked != AS_IT_IS or out is not None:
-            raise UserError(f"{text}: a run, which says itself how images are prepared and holds its evaluations; name nothing but its images")
+            raise UserError(
+                f"{text}: a run, which says itself how images are prepared and keeps its evaluations; leave out out, size, layout and stem"
+            )
         return _of_a_run(meant.path, head, module)
     name = _short(meant)
     if not meant.trained:

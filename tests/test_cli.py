@@ -157,6 +157,8 @@ MISTAKES = [
     (["embed", "{begun}", "{photos}"], 2),
     (["export", "nosuch", "--to", "timm"], 2),
     (["export", "{begun}", "--to", "timm"], 2),
+    (["evaluate", "{done}", "--out", "elsewhere"], 2),
+    (["evaluate", "{done}", "--size", "64"], 2),
     (["demo", "--out", "{photos}"], 2),
     (["recipes"], 0),
     (["methods"], 0),

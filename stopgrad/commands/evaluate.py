@@ -43,6 +43,13 @@ def add(p: ArgumentParser) -> None:
     add_device(p)
 
 
+def _refuse_said(asked: Namespace) -> None:
+    """Raise UserError for options that say what a run says itself."""
+    for option, value in (("out", asked.out), ("size", asked.size), ("layout", asked.layout), ("stem", asked.stem)):
+        if value is not None:
+            raise UserError(f"--{option} {value}: {asked.what} is a run, which says that itself and keeps its evaluations; leave --{option} out")
+
+
 def run(asked: Namespace) -> int:
     """``stopgrad evaluate``."""
     settings = chosen(asked.protocol, asked.settings, asked.pairs)
@@ -51,8 +58,10 @@ def run(asked: Namespace) -> int:
         raise UserError(f"--protocol {frozen[0].protocol}: works in one process; start it without torchrun (detection works in several)")
     head = asked.head or _head(settings)
     meant = judgeable(asked.what, asked.layout, asked.data, head)
-    if meant.kind == "run" and head:
-        refuse_head(Path(asked.what), head)
+    if meant.kind == "run":
+        _refuse_said(asked)
+        if head:
+            refuse_head(Path(asked.what), head)
     sets = data_sets(asked.data) if asked.data else []
     for one in sets:
         refuse_missing(one.path)

@@ -3,7 +3,8 @@
 Intervals, 95 %: top-1 has Wilson's (scores.py). The others have bootstraps over ``DRAWS`` draws of the test images. That of mean per class
 accuracy draws within every class, whose sizes stay, and takes the percentiles. That of mean average precision draws from all images and is the
 basic one (percentiles reflected at the value: an image drawn twice is found twice, so that draws are precise too often, the more so the fewer
-images show a class). Both are narrower than they should be for classes of a few images, and of no width where every image is right.
+images show a class), widened to the value where that lies beyond it, as with classes of an image or two. Both are narrower than they should be
+for classes of a few images, and of no width where every image is right.
 """
 
 from dataclasses import replace
@@ -54,7 +55,7 @@ def scored(votes: Tensor, labels: Tensor, classes: int, metric: Metric) -> Score
         raise UserError(f"{metric}: no class has both a test image that shows it and training images to learn it from; give more labelled images")
     value = measure(votes, labels, classes, metric)
     low, high = _bounds(_resampled(votes, labels, metric))
-    bounds = max(0.0, 2 * value - high), min(1.0, 2 * value - low)
+    bounds = max(0.0, min(value, 2 * value - high)), min(1.0, max(value, 2 * value - low))
     return Score(top1=None, top5=None, n=len(votes), per_class=tuple(per_class), metric=metric, bounds=bounds)
 
 

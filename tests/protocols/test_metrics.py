@@ -133,3 +133,14 @@ def test_metrics_and_labels_must_be_of_one_kind() -> None:
         metric_of("top1", True, "svm")
     with pytest.raises(UserError, match="knn: map is no metric of images that have one class each; take top1 or mean_per_class"):
         metric_of("map", False, "knn")
+
+
+def test_an_interval_holds_its_value_even_of_classes_of_one_image() -> None:
+    """Where the basic bootstrap alone would leave it out: draws without the image have no precision of its class."""
+    presence = torch.full((40, 12), -1, dtype=torch.int8)
+    presence[torch.arange(12), torch.arange(12)] = 1
+    for seed in range(5):
+        votes = torch.randn(40, 12, generator=torch.Generator().manual_seed(seed))
+        found = scored(votes, presence, 12, "map")
+        assert found.bounds is not None
+        assert found.bounds[0] <= found.value <= found.bounds[1]
