@@ -246,7 +246,7 @@ def _finetune(settings: Finetune, subject: Subject, tell: Callable[[str], object
         device=subject.device,
         work=subject.work,
         tell=tell,
-        metric=subject.by(settings.protocol) if images.several else "top1",  # as before there were others: what was chosen so far stays comparable
+        metric=subject.by(settings.protocol),
     )
     tuned = finetune(task, settings)
     taken = asdict(tuned.settings) | {"batch": tuned.batch, "steps": tuned.steps, "head": tuned.network.layers, "tuned_on": tuned_on(tuned)}
