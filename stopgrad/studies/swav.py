@@ -23,8 +23,8 @@ PROTOTYPES = Study(
         "10x": Row({"method.prototypes": Times(10)}, findings=(LEARNS, near("default")), scales=("paper",)),
         "fixed at random": Row({"method.freeze_epochs": "none"}, findings=(LEARNS, below("default"))),
     },
-    remark="Multiples of the default: 3000 on ImageNet, where the paper finds differences of at most 0.3 from 3,000 to 100,000. Fixed at random it has "
-    "73.1 against 73.9, with crops of 2x160 + 4x96.",
+    remark="Multiples of the default: 3000 on ImageNet, where the paper finds differences of at most 0.3 from 3,000 to 100,000. Fixed at random it "
+    "has 73.1 against 73.9, with crops of 2x160 + 4x96.",
 )
 
 SINKHORN = Study(
