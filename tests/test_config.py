@@ -6,6 +6,7 @@ import pytest
 
 from stopgrad.config import Run, differences, from_json, problems, set_value, to_json
 from stopgrad.errors import UserError
+from tests.toys import toy_run
 
 
 @pytest.mark.parametrize(
@@ -16,6 +17,7 @@ from stopgrad.errors import UserError
         ("train.compile", "reduce-overhead", "reduce-overhead"),
         ("data.short_side", "64", 64),
         ("method.projector", "64,32", (64, 32)),
+        ("method.projector", "none", ()),
         ("method.projector_bn", "false,true", (False, True)),
         ("views.1.scale", "0.08,1", (0.08, 1.0)),
         ("method.similarity", "cross_entropy", "cross_entropy"),
@@ -46,6 +48,7 @@ def test_a_field_of_all_views_is_set_at_once(toy: Run) -> None:
         ("train.compile", "true", "'true' is none of no, default, reduce-overhead, max-autotune"),
         ("method.similarity", "cosin", "did you mean 'cosine'"),
         ("method.projector_bn", "true", "2 values"),
+        ("method.projector_bn", "none", "2 values"),
         ("optim", "1", "optim has kind, lr"),
         ("optim.lr.x", "1", "lr is a value"),
         ("views.2.size", "1", "there are 2"),
@@ -86,6 +89,18 @@ def test_what_older_forms_did_not_say_is_as_it_was_then(toy: Run, form: int, unk
         record["train"].pop(name)
     assert from_json(record) == kept
     assert not record["train"].keys() & set(unknown)
+
+
+@pytest.mark.parametrize(
+    ("name", "gained"), [("simclr", ("loss", "semi_hard", "margin", "normalise")), ("byol", ("predictor_layers", "beta", "temperature"))]
+)
+def test_a_method_that_older_forms_wrote_is_as_it_was_then(name: str, gained: tuple[str, ...]) -> None:
+    run = toy_run(name)
+    record = to_json(run) | {"schema": 5}
+    for field in gained:
+        record["method"].pop(field)
+    assert problems(from_json(record)) == []
+    assert set(differences(from_json(record), run)) <= {"method.temperature"}, "of no effect without negatives"
 
 
 def test_views_that_older_forms_wrote_have_nothing_of_what_few_have(toy: Run) -> None:

@@ -236,7 +236,7 @@ def test_a_loss_that_stays_at_chance_is_a_collapse_after_500_steps(name: str, ch
     assert monitor.verdict.state == "healthy"  # every healthy run begins there
     watch(monitor, at(0.999 * chance, chance, 0.01), 500, 500)
     assert monitor.verdict.state == "collapsed"
-    assert f"the loss ({0.999 * chance:.3f}) stays at 99.9% of what equal outputs give" in monitor.verdict.text
+    assert f"the loss ({0.999 * chance:.3f}) stays at 99.9% of the least that outputs which tell nothing apart can have" in monitor.verdict.text
     assert advice in monitor.verdict.text
     assert monitor.verdict.since_step == 460
 

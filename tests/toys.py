@@ -37,10 +37,22 @@ SIMSIAM = SimSiamConfig(
     pairs_of_views=1,
 )
 SIMCLR = SimCLRConfig(
-    projector=(16, 8), projector_bn=(True, True), temperature=0.5, predictor_hidden=None, stop_gradient=False, memory=0, memory_momentum=0.9
+    projector=(16, 8),
+    projector_bn=(True, True),
+    loss="nt-xent",
+    semi_hard=False,
+    margin=0.4,
+    normalise=True,
+    temperature=0.5,
+    predictor_hidden=None,
+    stop_gradient=False,
+    memory=0,
+    memory_momentum=0.9,
 )
 MOCO = MoCoConfig(projector=(16, 8), temperature=0.2, queue=24, momentum=0.9, shuffle=True, symmetric=False)
-BYOL = BYOLConfig(projector=(16, 8), predictor_hidden=16, momentum=0.9, stop_gradient=True, predictor_lr=1.0)
+BYOL = BYOLConfig(
+    projector=(16, 8), predictor_hidden=16, predictor_layers=2, momentum=0.9, stop_gradient=True, predictor_lr=1.0, beta=0.0, temperature=0.2
+)
 SWAV = SwAVConfig(
     projector=(16, 8),
     prototypes=10,
@@ -60,12 +72,16 @@ METHODS: dict[str, tuple[MethodConfig, tuple[View, ...], dict[str, object]]] = {
     "simsiam": (SIMSIAM, (VIEW, VIEW), {}),
     "simclr": (SIMCLR, (VIEW, VIEW), {}),
     "simclr-v2": (replace(SIMCLR, projector=(16, 16, 8), memory=24), (VIEW, VIEW), {}),
+    "simclr-logistic": (replace(SIMCLR, loss="nt-logistic", semi_hard=True, normalise=False, memory=24), (VIEW, VIEW), {}),
+    "simclr-margin": (replace(SIMCLR, loss="margin", projector=()), (VIEW, VIEW), {}),
     "simclr-predictor": (replace(SIMCLR, predictor_hidden=8, stop_gradient=True), (VIEW, VIEW), {}),
     "moco": (MOCO, (VIEW, VIEW), {"bn": "split", "bn_splits": 6}),
     "moco-symmetric": (replace(MOCO, symmetric=True), (VIEW, VIEW), {}),
     "byol": (BYOL, (VIEW, replace(VIEW, solarise=0.2)), {}),
     "byol-no-momentum": (replace(BYOL, momentum=None, predictor_lr=10.0), (VIEW, VIEW), {}),
+    "byol-negatives": (replace(BYOL, beta=1.0, predictor_layers=3), (VIEW, VIEW), {}),
     "swav": (SWAV, (VIEW, VIEW, SMALL, SMALL), {}),
+    "swav-fixed": (replace(SWAV, freeze_epochs=None), (VIEW, VIEW), {}),
     "swav-queue": (replace(SWAV, queue=24, predictor_hidden=8, normalise_inside=True), (VIEW, VIEW), {}),
     "supcon": (
         SupConConfig(projector=(16, 8), projector_bn=(False, False), temperature=0.1, base_temperature=0.07, form="out"),

@@ -152,6 +152,8 @@ def _parse(kind: Any, text: str, path: str) -> Any:
             return None
         return _parse(next(a for a in inner if a is not type(None)), text, path)
     if origin is tuple:
+        if inner[-1] is Ellipsis and text.lower() == "none":
+            return ()
         parts = [p for p in text.strip("()[] ").split(",") if p.strip()]
         kinds = [inner[0]] * len(parts) if inner[-1] is Ellipsis else list(inner)
         if len(parts) != len(kinds):

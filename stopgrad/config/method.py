@@ -14,13 +14,9 @@ class MethodConfig:
     name: ClassVar[str]
     views: ClassVar[int | None] = 2
     """Views of an image that the method takes; None: it says in ``problems``."""
-    negatives: ClassVar[bool] = False
-    """Whether other images are pushed away."""
     needs_labels: ClassVar[bool] = False
     keys_in_queue: ClassVar[bool] = False
     """Whether positives are told from keys of other batches only: BN statistics may then give them away."""
-    one_part: ClassVar[bool] = False
-    """Whether the loss is over the whole batch (negatives, codes, targets), which accumulated parts would change."""
     joins_views: ClassVar[bool] = False
     """Whether views pass the backbone together, which BN over parts of the batch would cut."""
 
@@ -30,13 +26,23 @@ class MethodConfig:
         return 1
 
     @property
+    def negatives(self) -> bool:
+        """Whether other images are pushed away."""
+        return False
+
+    @property
+    def one_part(self) -> bool:
+        """Whether the loss is over the whole batch (negatives, codes, targets), which accumulated parts would change."""
+        return False
+
+    @property
     def slow_copy(self) -> bool:
         """Whether a slowly following copy (momentum encoder) makes the targets."""
         return False
 
     @property
     def width(self) -> int | None:
-        """d, the width of the outputs that the monitor watches; None: there are none."""
+        """d, the width of the outputs that the monitor watches; None: there are none, or they are the backbone's own."""
         widths: tuple[int, ...] = getattr(self, "projector", ())
         return widths[-1] if widths else None
 
@@ -62,9 +68,10 @@ class MethodConfig:
         return []
 
 
-def wrong_heads(projector: tuple[int, ...], hidden: int | None = None) -> list[str]:
-    """Return what is wrong with the widths of projector and predictor."""
-    found = [] if projector and min(projector) >= 1 else ["method.projector: at least one layer, of a width of at least 1 each"]
+def wrong_heads(projector: tuple[int, ...], hidden: int | None = None, least: int = 1) -> list[str]:
+    """Return what is wrong with the widths of projector and predictor; ``least``: layers that the projector must have."""
+    right = len(projector) >= least and all(width >= 1 for width in projector)
+    found = [] if right else [f"method.projector: {'none, or layers' if least == 0 else 'at least one layer,'} of a width of at least 1 each"]
     return found if hidden is None or hidden >= 1 else [*found, f"method.predictor_hidden: at least 1, not {hidden}"]
 
 

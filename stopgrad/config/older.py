@@ -22,10 +22,9 @@ GAINED: Mapping[int, Mapping[str, Mapping[str, Any]]] = {
             "cutout": 0.0,
             "cutout_side": 0.5,
         },
-        "method simclr": {},
+        "method simclr": {"loss": "nt-xent", "semi_hard": False, "margin": 0.4, "normalise": True},
         "method simsiam": {"pairs_of_views": 1},
-        "method byol": {},
-        "method swav": {},
+        "method byol": {"predictor_layers": 2, "beta": 0.0, "temperature": 0.1},
     },
 }
 """By form, what it added: a part of the configuration (of the method, that of one name), and its new fields as older runs had them."""

@@ -66,7 +66,6 @@ class EMConfig(MethodConfig):
     """SimSiam as alternating optimisation, arXiv:2011.10566 Sec. 5: k-step alternation, or a moving average of every image's target."""
 
     name: ClassVar[str] = "em"
-    one_part: ClassVar[bool] = True
 
     projector: tuple[int, ...]
     """Widths of the projector's layers, the last is d, as SimSiam's."""
@@ -80,6 +79,10 @@ class EMConfig(MethodConfig):
     """k: gradient steps on θ between two computations of η; 0: as many as an epoch has. 1 is SimSiam. Unused under a memory."""
     memory: float | None
     """m of η_x ← m·η_x + (1 − m)·F(T'(x)), kept an image (0.8 in Sec. 5.3); None: η is computed anew every k steps."""
+
+    @property
+    def one_part(self) -> bool:
+        return True
 
     @property
     def centred(self) -> bool:
@@ -108,6 +111,8 @@ class BYOLConfig(MethodConfig):
     """Widths of the projector's layers, the last is d: 4096, 256; BN on the hidden layer."""
     predictor_hidden: int | None
     """Width of the predictor's hidden layer (4096); None: no predictor, which collapses (Table 5b)."""
+    predictor_layers: int
+    """Layers of the predictor (2), all but the last of that width. Unused without a predictor."""
     momentum: float | None
     """τ_base: the target follows with a momentum that rises from it to 1 on a cosine; None: no momentum encoder (v3, App. J)."""
     stop_gradient: bool
@@ -115,21 +120,38 @@ class BYOLConfig(MethodConfig):
     predictor_lr: float
     """Multiplies the predictor's learning rate: 1; 10 without the momentum encoder (v3)."""
 
+    beta: float
+    """β, weight of the term that pushes other images away, as SimCLR does with 1 (the paper's link to contrastive methods); 0: BYOL."""
+    temperature: float
+    """α, the temperature of that term. Unused where β is 0."""
+
+    @property
+    def negatives(self) -> bool:
+        return self.beta > 0
+
+    @property
+    def one_part(self) -> bool:
+        return self.beta > 0
+
     @property
     def slow_copy(self) -> bool:
         return self.momentum is not None
 
     @property
     def lowest_loss(self) -> float | None:
-        return 0.0
+        return None if self.beta else 0.0
 
     def problems(self, views: int, epochs: int) -> list[str]:
         found = super().problems(views, epochs) + wrong_heads(self.projector, self.predictor_hidden) + wrong_share("method.momentum", self.momentum)
         if not self.stop_gradient and self.momentum is not None:
             found.append("method.stop_gradient: a momentum encoder never has a gradient; take --set method.momentum=none with it")
+        found += wrong_temperature(self.temperature) + too_few("method.predictor_layers", self.predictor_layers, least=1)
+        found += [] if self.beta >= 0 else [f"method.beta: 0 or more, not {self.beta}"]
         return found if self.predictor_lr > 0 else [*found, f"method.predictor_lr: above 0, not {self.predictor_lr}"]
 
     def suspects(self, sign: Sign) -> list[str]:
+        if self.beta:  # negatives keep outputs apart, whatever else is missing
+            return []
         found = [] if self.stop_gradient else [NO_STOP_GRADIENT]
         return found + ([] if self.predictor_hidden else ["there is no predictor (BYOL Table 5b). Try: --set method.predictor_hidden=4096"])
 
@@ -139,7 +161,6 @@ class SwAVConfig(MethodConfig):
     """SwAV, arXiv:2006.09882: views predict each other's cluster codes, found online by Sinkhorn-Knopp."""
 
     name: ClassVar[str] = "swav"
-    one_part: ClassVar[bool] = True
     joins_views: ClassVar[bool] = True
     views: ClassVar[int | None] = None
 
@@ -157,8 +178,8 @@ class SwAVConfig(MethodConfig):
     """Earlier embeddings of each of the first two views that the codes are also balanced over (3840 at batch 256); 0: none."""
     queue_from_epoch: float
     """Epochs before the queue begins to fill (15)."""
-    freeze_epochs: float
-    """Epochs during which the prototypes stay as they are (1)."""
+    freeze_epochs: float | None
+    """Epochs during which the prototypes stay as they are (1); None: all, they are fixed at random."""
     predictor_hidden: int | None
     """Width of a predictor's hidden layer: the crossing SwAV + predictor (SimSiam Sec. 6.2); None: no predictor."""
     stop_gradient: bool
@@ -166,12 +187,17 @@ class SwAVConfig(MethodConfig):
     normalise_inside: bool
     """True: the prototypes' normalisation is part of the gradient (SimSiam Sec. 6.2); False: it is done before every step."""
 
+    @property
+    def one_part(self) -> bool:
+        return True
+
     def problems(self, views: int, epochs: int) -> list[str]:
         found = super().problems(views, epochs) + wrong_heads(self.projector, self.predictor_hidden) + wrong_temperature(self.temperature)
         found += [] if views >= 2 else [f"views: swav takes 2 or more, not {views}"]
         found += [] if self.prototypes >= 2 else [f"method.prototypes: at least 2, not {self.prototypes}"]
         found += [] if self.epsilon > 0 and self.sinkhorn >= 1 else ["method.epsilon above 0 and method.sinkhorn of 1 or more"]
-        found += [] if self.freeze_epochs < epochs else [f"method.freeze_epochs: below train.epochs ({epochs}), or no prototype ever learns"]
+        if self.freeze_epochs is not None and self.freeze_epochs >= epochs:
+            found.append(f"method.freeze_epochs: below train.epochs ({epochs}), or no prototype ever learns; if that is meant, none")
         return found + too_few("method.queue", self.queue)
 
     def suspects(self, sign: Sign) -> list[str]:

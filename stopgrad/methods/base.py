@@ -23,7 +23,7 @@ class Output(NamedTuple):
     accuracy: Tensor | None = None
     """Share of the images whose right answer (positive, class) scores highest, 0 to 1."""
     chance: float | None = None
-    """The loss when all outputs are equal: a loss that stays there learns nothing."""
+    """The least loss of outputs that tell no image from another (of a softmax: ln K, as when all are equal): one that stays there learns nothing."""
 
 
 class Task(NamedTuple):

@@ -7,11 +7,12 @@ import math
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stopgrad.config import BYOLConfig
 from stopgrad.methods.base import Method, Output, When, apart
-from stopgrad.methods.losses import cosine
+from stopgrad.methods.losses import all_views, cosine, places, similarities
 from stopgrad.nets.backbones import Backbone
 from stopgrad.nets.heads import mlp
 from stopgrad.nets.slow import follow, slow_copy
@@ -29,7 +30,8 @@ class BYOL(Method):
         self.cfg = cfg
         self.backbone = backbone
         self.projector = mlp((backbone.features, *cfg.projector), True, False)
-        self.q = mlp((d, cfg.predictor_hidden, d), True, False) if cfg.predictor_hidden else nn.Identity()
+        hidden = (cfg.predictor_layers - 1) * (cfg.predictor_hidden,) if cfg.predictor_hidden else ()
+        self.q = mlp((d, *hidden, d), True, False) if cfg.predictor_hidden else nn.Identity()
         self.target = slow_copy(self.online) if cfg.momentum is not None else None
         self.sg: Callable[[Tensor], Tensor] = Tensor.detach if cfg.stop_gradient else nn.Identity()
 
@@ -44,7 +46,20 @@ class BYOL(Method):
         q1, q2 = self.q(z1), self.q(z2)
         t1, t2 = self.targets(x1, z1), self.targets(x2, z2)
         loss = (2 + 2 * cosine(q1, t2)) + (2 + 2 * cosine(q2, t1))
-        return Output(loss, (z1.detach(), z2.detach()), (q1.detach(), q2.detach()))
+        if not self.cfg.beta:
+            return Output(loss, (z1.detach(), z2.detach()), (q1.detach(), q2.detach()))
+        apart, candidates = self.negatives(torch.cat([q1, q2]), all_views(t1, t2))
+        chance = 4 * (1 + self.cfg.temperature * math.log(candidates)) if self.cfg.beta == 1 else None  # else equal outputs may have the least loss
+        return Output(loss + 4 * self.cfg.beta * apart, (z1.detach(), z2.detach()), (q1.detach(), q2.detach()), chance=chance)
+
+    def negatives(self, q: Tensor, targets: Tensor) -> tuple[Tensor, int]:
+        """Return α ln Σ exp(s/α) over all views but itself, the mean over the anchors q (2n, d), and how many these are.
+
+        The paper's link to contrastive methods: with weight β = 1 beside minus the similarity of the positive this is α times SimCLR's loss.
+        """
+        itself, _ = places(len(q) // 2, len(targets) // 2, q.device)
+        s = similarities(F.normalize(q.float(), dim=1), targets) / self.cfg.temperature
+        return self.cfg.temperature * s.scatter(1, itself[:, None], -math.inf).logsumexp(dim=1).mean(), len(targets) - 1
 
     def targets(self, x: Tensor, z: Tensor) -> Tensor:
         """Return the target's projection of a view; without a momentum encoder, the online one (App. J of v3)."""

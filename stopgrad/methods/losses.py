@@ -28,9 +28,10 @@ def similarities(a: Tensor, b: Tensor) -> Tensor:
         return a.float() @ b.float().T
 
 
-def all_views(*z: Tensor) -> Tensor:
-    """Return the unit rows of every view in turn, of all processes: V of (n, d) to (V · size · n, d)."""
-    return F.normalize(torch.cat([distributed.gather(v) for v in z]).float(), dim=1)
+def all_views(*z: Tensor, unit: bool = True) -> Tensor:
+    """Return the rows of every view in turn, of all processes: V of (n, d) to (V · size · n, d); ``unit``: normalised."""
+    rows = torch.cat([distributed.gather(v) for v in z]).float()
+    return F.normalize(rows, dim=1) if unit else rows
 
 
 def places(local: int, images: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -39,8 +39,9 @@ class SwAV(Method):
         self.filling = False
 
     def before_step(self, when: When, coming: Coming) -> None:
-        """Prototypes stay as they are in the first epochs; the queue begins to fill later."""
-        self.prototypes.requires_grad_(when.epoch >= self.cfg.freeze_epochs)
+        """Prototypes stay as they are in the first epochs, or in all; the queue begins to fill later."""
+        frozen = self.cfg.freeze_epochs
+        self.prototypes.requires_grad_(frozen is not None and when.epoch >= frozen)
         self.filling = when.epoch >= self.cfg.queue_from_epoch
 
     def forward(self, *views: Tensor) -> Output:

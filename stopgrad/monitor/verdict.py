@@ -1,6 +1,6 @@
 """The verdict: since when a run looks collapsed, how that shows, why probably, and what to try.
 
-Three signs, each the mean of the newest looks: outputs that are all alike (SimSiam Fig. 2), a loss that stays where equal outputs put it
+Three signs, each the mean of the newest looks: outputs that are all alike (SimSiam Fig. 2), a loss that stays at chance
 (ln K of SwAV, ln(2N − 1) of SimCLR, ln(K + 1) of MoCo), and keys that are always recognised (MoCo App. A.9: BN gives them away).
 At the end of the schedule one more is asked: whether the views of an image are told from those of others better than at the start.
 """
@@ -85,7 +85,7 @@ STUCK = Bar(
     "stuck",
     "of_chance",
     lambda share, _: share > STUCK_SHARE,
-    "collapsed since step {since}: the loss ({loss:.3f}) stays at {value:.1%} of what equal outputs give: nothing is told apart",
+    "collapsed since step {since}: the loss ({loss:.3f}) stays at {value:.1%} of the least that outputs which tell nothing apart can have",
     STUCK_AFTER,
 )
 LEAKING = Bar(

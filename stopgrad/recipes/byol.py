@@ -9,9 +9,12 @@ from stopgrad.recipes.fit import SGD_REASON, Fitted, Known, sgd
 METHOD = BYOLConfig(
     projector=(4096, 256),  # the paper, architecture
     predictor_hidden=4096,  # the paper, architecture
+    predictor_layers=2,  # the paper, architecture
     momentum=0.996,  # the paper, rising to 1
     stop_gradient=True,
     predictor_lr=1.0,
+    beta=0.0,
+    temperature=0.1,  # of no effect without negatives; SimCLR's
 )
 
 
@@ -118,9 +121,12 @@ def cifar10() -> Run:
         method=BYOLConfig(
             projector=(1024, 256),  # lightly
             predictor_hidden=1024,  # lightly
+            predictor_layers=2,  # lightly
             momentum=0.99,  # lightly, constant there; rising to 1 as in the paper, and as solo-learn's
             stop_gradient=True,
             predictor_lr=1.0,
+            beta=0.0,
+            temperature=0.5,  # of no effect without negatives; SimCLR's on CIFAR-10
         ),
         optim=Optim(
             kind="sgd",  # lightly
@@ -150,7 +156,7 @@ def fitted(known: Known) -> Fitted:
     reasons["views.solarise,views.blur"] = f"the views differ, as published: {blur}only the second is solarised, with probability 0.2"
     width = 1024 if known.small else 4096  # lightly's CIFAR-10 benchmark; the paper
     return Fitted(
-        method=BYOLConfig(projector=(width, 256), predictor_hidden=width, momentum=momentum, stop_gradient=True, predictor_lr=1.0),
+        method=replace(METHOD, projector=(width, 256), predictor_hidden=width, momentum=momentum, temperature=0.1 if known.many else 0.5),
         views=(first, second),
         optim=optim,
         about_batch="BYOL loses 0.7 points from 4096 to 256, and more below (the paper's ablation)",

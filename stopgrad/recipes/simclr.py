@@ -33,6 +33,10 @@ def imagenet() -> Run:
         method=SimCLRConfig(
             projector=(2048, 128),  # v1: two layers
             projector_bn=(True, True),  # the code
+            loss="nt-xent",  # Eq. 1
+            semi_hard=False,
+            margin=0.4,  # of no effect under NT-Xent, and our choice: the paper has no setting of it
+            normalise=True,  # Eq. 1
             temperature=0.1,  # v1, Table 5
             predictor_hidden=None,
             stop_gradient=False,
@@ -65,6 +69,10 @@ def imagenet_v2() -> Run:
         method=SimCLRConfig(
             projector=(2048, 2048, 128),  # v2: three layers
             projector_bn=(True, True),  # the code
+            loss="nt-xent",
+            semi_hard=False,
+            margin=0.4,
+            normalise=True,
             temperature=0.1,  # as v1
             predictor_hidden=None,
             stop_gradient=False,
@@ -105,6 +113,10 @@ def cifar10() -> Run:
         method=SimCLRConfig(
             projector=(512, 512, 128),  # the code: three layers where nothing else is asked; the hidden width, as the features: our choice
             projector_bn=(True, True),  # the code
+            loss="nt-xent",
+            semi_hard=False,
+            margin=0.4,
+            normalise=True,
             temperature=0.5,  # the README; App. B.9: the best beyond 300 epochs
             predictor_hidden=None,
             stop_gradient=False,
@@ -139,6 +151,10 @@ def fitted(known: Known) -> Fitted:
         method=SimCLRConfig(
             projector=(512, 128) if known.small else (2048, 128),  # lightly's CIFAR-10 benchmark; v1
             projector_bn=(True, True),
+            loss="nt-xent",
+            semi_hard=False,
+            margin=0.4,
+            normalise=True,
             temperature=temperature,
             predictor_hidden=None,
             stop_gradient=False,

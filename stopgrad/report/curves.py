@@ -132,7 +132,7 @@ def _without_reference(runs: Sequence[RunFiles]) -> Iterable[Chart]:
     yield Chart(
         key="of_chance",
         title="Loss, as a share of chance",
-        note="Of what equal outputs give. A run that stays at 1 tells nothing apart.",
+        note="Of the least that outputs which tell nothing apart can have. A run that stays at 1 has learned nothing.",
         series=_series(runs, "of_chance"),
         references=(Reference(1, "1: chance"),),
         include=(0,),

@@ -1,7 +1,7 @@
 """The experiments of the BYOL paper. Grill et al., arXiv:2006.07733v3; its accuracies: linear, ResNet-50, ImageNet, 300 epochs, batch 4096."""
 
 from stopgrad.studies.scales import of_method, with_values
-from stopgrad.studies.study import COLLAPSES, LEARNS, Finding, Row, Study, Times, above, below, near
+from stopgrad.studies.study import COLLAPSES, LEARNS, Finding, Row, Scale, Study, Times, Value, above, below, near
 
 PAPER = "BYOL (arXiv:2006.07733)"
 BYOL = of_method("byol", "byol/imagenet-300", {})
@@ -48,19 +48,31 @@ BATCH = Study(
     remark="Shares of 4096. The paper averages gradients over several steps to keep the update's batch, which is not done here.",
 )
 
+NO_TARGET: dict[str, Value] = {"method.momentum": "none"}
+NO_PREDICTOR: dict[str, Value] = {"method.predictor_hidden": "none"}
+NEGATIVES: dict[str, Value] = {"method.beta": "1"}
+THROUGH: dict[str, Value] = {"method.stop_gradient": "false"}
+
 PARTS = Study(
     name="byol-parts",
-    question="Does BYOL need its predictor, its target network, or both?",
+    question="Does BYOL need its predictor, its target network, or both, and would negatives help it?",
     source=f"{PAPER}, Table 5b",
     base=BYOL,
     rows={
         "both": Row(published=72.5, findings=(LEARNS,)),
-        "no target network": Row({"method.momentum": "none"}, published=0.3, findings=(COLLAPSES, below("both"))),
-        "no predictor": Row({"method.predictor_hidden": "none"}, published=0.2, findings=(COLLAPSES, below("both"))),
-        "neither": Row({"method.momentum": "none", "method.predictor_hidden": "none"}, published=0.1, findings=(COLLAPSES, below("both"))),
+        "no target network": Row(NO_TARGET, published=0.3, findings=(COLLAPSES, below("both"))),
+        "no predictor": Row(NO_PREDICTOR, published=0.2, findings=(COLLAPSES, below("both"))),
+        "neither": Row({**NO_TARGET, **NO_PREDICTOR}, published=0.1, findings=(COLLAPSES, below("both"))),
+        "both, negatives": Row(NEGATIVES, published=70.9, findings=(LEARNS, below("both"))),
+        "no target network, negatives": Row(NEGATIVES | NO_TARGET | THROUGH, published=69.1, findings=(LEARNS, below("both, negatives"))),
+        "no predictor, negatives": Row(NEGATIVES | NO_PREDICTOR, published=70.7, findings=(LEARNS, near("both, negatives"))),
+        "neither, negatives": Row(
+            NEGATIVES | NO_TARGET | NO_PREDICTOR | THROUGH, published=69.4, findings=(LEARNS, below("no predictor, negatives"))
+        ),
     },
     curves=True,
-    remark="The rows without negatives; those with are SimCLR's loss with BYOL's parts.",
+    remark="Negatives: with weight 1 other images are pushed away, at SimCLR's temperature. Where there is then no target network the gradient flows "
+    "through the targets too, as SimCLR's does: with neither part it is SimCLR.",
 )
 
 NO_MOMENTUM = Study(
@@ -102,30 +114,44 @@ VIEWS = Study(
     remark="The smaller scales leave out what their views have none of.",
 )
 
+DEEP: dict[int, tuple[str, str]] = {1: ("256", "256"), 2: ("4096,256", "1024,256"), 3: ("4096,4096,256", "1024,1024,256")}
+"""Projector of so many layers: the paper's, and that of the smaller scales."""
+
+
+def _deep(projector: int, predictor: int, published: float, finding: Finding) -> Row:
+    """Return the row of a projector and a predictor of so many layers; those of the default are left as they are."""
+    layers: dict[str, Value] = {} if predictor == 2 else {"method.predictor_layers": str(predictor)}
+    paper, smaller = ({} if projector == 2 else {"method.projector": widths} for widths in DEEP[projector])
+    at: dict[Scale, dict[str, Value]] = {"gpu": {**smaller, **layers}, "small": {**smaller, **layers}}
+    return Row({**paper, **layers}, at, published=published, findings=(LEARNS, finding))
+
+
 HEADS = Study(
     name="byol-heads",
-    question="How deep and how wide should BYOL's projector be?",
+    question="How deep should BYOL's projector and predictor be, and how wide the projector?",
     source=f"{PAPER}, its ablation of the heads",
     base=BYOL,
     rows={
         "two layers to 256": Row(published=72.5, findings=(LEARNS,)),
-        "one layer": Row({"method.projector": "256"}, published=65.0, findings=(LEARNS, below("two layers to 256"))),
-        "three layers": Row(
-            {"method.projector": "4096,4096,256"},
-            {scale: {"method.projector": "1024,1024,256"} for scale in ("gpu", "small")},
-            published=72.1,
-            findings=(LEARNS, near("two layers to 256")),
-        ),
+        "one layer": _deep(1, 2, 65.0, below("two layers to 256")),
+        "three layers": _deep(3, 2, 72.1, near("two layers to 256")),
+        "one layer, predictor of one": _deep(1, 1, 61.9, below("one layer")),
+        "one layer, predictor of three": _deep(1, 3, 65.7, near("one layer")),
+        "predictor of one": _deep(2, 1, 71.5, near("two layers to 256")),
+        "predictor of three": _deep(2, 3, 71.4, near("two layers to 256")),
+        "three layers, predictor of one": _deep(3, 1, 71.4, near("three layers")),
+        "three layers, predictor of three": _deep(3, 3, 72.1, near("three layers")),
         **{
             f"to {d}": Row(
                 {"method.projector": f"4096,{d}"},
                 {scale: {"method.projector": f"1024,{d}"} for scale in ("gpu", "small")},
                 published=published,
-                findings=(LEARNS, near("two layers to 256")),
+                findings=(LEARNS, finding("two layers to 256")),
             )
-            for d, published in ((32, 71.3), (64, 72.2), (128, 72.5), (512, 72.6))
+            for d, published, finding in ((16, 69.9, below), (32, 71.3, near), (64, 72.2, near), (128, 72.5, near), (512, 72.6, near))
         },
     },
+    remark="The predictor has two layers unless the row says otherwise.",
 )
 
 RATE = Study(

@@ -15,9 +15,13 @@ def _temperature(value: str, published: float) -> Row:
     return Row({"method.temperature": value}, published=published, findings=(LEARNS, below("0.1")))
 
 
+def _unnormalised(value: str, published: float) -> Row:
+    return Row({"method.normalise": "false", "method.temperature": value}, published=published, findings=(LEARNS, below("0.1")))
+
+
 TEMPERATURE = Study(
     name="temperature",
-    question="How sharply should SimCLR's loss tell the nearest images from the others?",
+    question="How sharply should SimCLR's loss tell the nearest images from the others, and should its outputs be normalised?",
     source=f"{PAPER}, Table 5",
     base=with_values(SHARP, {"gpu": {"method.temperature": "0.1"}}),
     rows={
@@ -25,8 +29,32 @@ TEMPERATURE = Study(
         "0.05": _temperature("0.05", 59.7),
         "0.5": _temperature("0.5", 60.7),
         "1": _temperature("1.0", 58.0),
+        "10, not normalised": _unnormalised("10", 57.2),
+        "100, not normalised": _unnormalised("100", 57.0),
     },
-    remark="On CIFAR-10 the paper finds 0.5 better once training is longer than 300 epochs (App. B.9).",
+    remark="On CIFAR-10 the paper finds 0.5 better once training is longer than 300 epochs (App. B.9). Not normalised: lengths count too.",
+)
+
+
+def _loss(published: float, changes: Mapping[str, Value], *findings: Finding) -> Row:
+    return Row(changes, published=published, findings=(LEARNS, below("NT-Xent"), *findings))
+
+
+SEMI_HARD: dict[str, Value] = {"method.semi_hard": "true"}
+LOSSES = Study(
+    name="losses",
+    question="Must SimCLR's loss weigh every negative by how hard it is?",
+    source=f"{PAPER}, Tables 2 and 4",
+    base=SIMCLR,
+    rows={
+        "NT-Xent": Row(published=63.9, findings=(LEARNS,)),
+        "NT-logistic": _loss(51.6, {"method.loss": "nt-logistic"}),
+        "margin": _loss(50.9, {"method.loss": "margin"}),
+        "NT-logistic, semi-hard": _loss(57.9, {"method.loss": "nt-logistic", **SEMI_HARD}, above("NT-logistic")),
+        "margin, semi-hard": _loss(57.5, {"method.loss": "margin", **SEMI_HARD}, above("margin")),
+    },
+    remark="Semi-hard: of an anchor's negatives only those count that are farther than its positive by less than the margin, 0.4. Those that count "
+    "have equal parts of its loss but under NT-Xent. All rows share the rate and the temperature.",
 )
 
 STRENGTHS = (("1/8", 0.125, 59.6), ("1/4", 0.25, 61.0), ("1/2", 0.5, 62.6))
@@ -81,6 +109,7 @@ HEAD = Study(
         "non-linear": Row(findings=(LEARNS,)),
         "non-linear, after it": Row(head=2, findings=(below("non-linear"),)),
         "linear": Row({"method.projector": "128"}, findings=(LEARNS, below("non-linear"))),
+        "none": Row({"method.projector": "none"}, findings=(LEARNS, below("non-linear"), below("linear"))),
         "linear, after it": Row({"method.projector": "128"}, head=1, findings=(below("linear"),)),
         "32 wide": Row(
             {"method.projector": "2048,32"},
@@ -93,7 +122,8 @@ HEAD = Study(
             findings=(near("non-linear"),),
         ),
     },
-    remark="The text gives about 3 points from linear to non-linear, and more than 10 from after the head to before it; the bars have no numbers.",
+    remark="The text gives about 3 points from linear to non-linear, more than 10 from none to non-linear, and more than 10 from after the head to "
+    "before it; the bars have no numbers.",
 )
 
 BATCHES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2)
@@ -149,4 +179,4 @@ BATCH_AND_EPOCHS = Study(
     remark="Multiples of batch 4096 and of 100 epochs, with the rate by the linear rule; sqrt: by the square root of the batch.",
 )
 
-STUDIES = (TEMPERATURE, COLOUR_STRENGTH, HEAD, BATCH_AND_EPOCHS)
+STUDIES = (TEMPERATURE, LOSSES, COLOUR_STRENGTH, HEAD, BATCH_AND_EPOCHS)

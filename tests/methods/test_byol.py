@@ -1,5 +1,6 @@
 """BYOL against its squared distance, its rising momentum, and where its gradients may flow."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -124,3 +125,59 @@ def test_heads_have_bn_on_their_hidden_layers_only() -> None:
     method = byol()
     for head in (method.projector, method.q):
         assert [type(m) for m in head.children()] == [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear]
+
+
+def pushed_apart(anchors: Tensor, targets: Tensor, alpha: float) -> Tensor:
+    """α ln Σ exp(s/α) of every view over all others, in float64; the mean."""
+    n = len(anchors)
+    sums = [sum(torch.exp(cos(anchors[i], targets[k]) / alpha) for k in range(n) if k != i) for i in range(n)]
+    return alpha * torch.stack([torch.log(torch.as_tensor(total)) for total in sums]).mean()
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0])
+def test_beta_weighs_the_negatives(beta: float) -> None:
+    method = byol(beta=beta, temperature=0.3)
+    x1, x2 = views()
+    assert method.target is not None
+    q, t = [torch.cat([part(x) for x in (x1, x2)]) for part in (lambda x: method.q(method.online(x)), method.target)]
+    plain = distance(q[:6], t[6:]) + distance(q[6:], t[:6])
+    assert method(x1, x2).loss.item() == pytest.approx((plain + 4 * beta * pushed_apart(q, t, 0.3)).item(), rel=1e-5)
+
+
+def test_with_negatives_and_without_predictor_and_target_it_is_simclr() -> None:
+    """Up to a factor 4α and the constant 4: Eq. 1 of SimCLR."""
+    method = byol(beta=1.0, temperature=0.3, predictor_hidden=None, momentum=None, stop_gradient=False)
+    x1, x2 = views()
+    z = torch.cat([method.online(x1), method.online(x2)])
+    units = z / z.norm(dim=1, keepdim=True)
+    logits = (units @ units.T / 0.3).fill_diagonal_(-math.inf)
+    nt_xent = torch.nn.functional.cross_entropy(logits, torch.arange(12).roll(6))
+    output = method(x1, x2)
+    assert output.loss.item() == pytest.approx(4 + 4 * 0.3 * nt_xent.item(), rel=1e-5)
+    assert apart(gradient(method, output.loss), gradient(method, 4 * 0.3 * nt_xent)) < 1e-4
+    assert output.chance == pytest.approx(4 + 4 * 0.3 * math.log(11))
+
+
+def test_equal_outputs_have_the_loss_at_chance_with_negatives() -> None:
+    method = byol(projector=(3,), predictor_hidden=None, beta=1.0, temperature=0.2)
+    method.backbone, method.projector = pixels(3), nn.Sequential()
+    method.target = nn.Sequential(method.backbone)
+    output = method(images([[1, 2, 3]] * 4), images([[1, 2, 3]] * 4))
+    assert output.chance is not None
+    assert output.loss.item() == pytest.approx(output.chance, rel=1e-6)
+
+
+def test_what_is_said_of_a_loss_with_negatives() -> None:
+    plain, with_negatives = SETTINGS, replace(SETTINGS, beta=0.5)
+    assert (plain.negatives, plain.one_part, plain.lowest_loss) == (False, False, 0)
+    assert (with_negatives.negatives, with_negatives.one_part, with_negatives.lowest_loss) == (True, True, None)
+    x1, x2 = views()
+    assert byol()(x1, x2).chance is None
+    assert byol(beta=0.5)(x1, x2).chance is None, "equal outputs may then have the least loss of all"
+
+
+@pytest.mark.parametrize(("layers", "kinds"), [(1, "Linear"), (3, "Linear BatchNorm1d ReLU Linear BatchNorm1d ReLU Linear")])
+def test_the_predictor_has_its_layers(layers: int, kinds: str) -> None:
+    method = byol(predictor_layers=layers)
+    assert [type(m).__name__ for m in method.q.children()] == kinds.split()
+    assert replace(SETTINGS, predictor_layers=0).problems(2, 10) == ["method.predictor_layers: at least 1, not 0"]

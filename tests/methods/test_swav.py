@@ -126,6 +126,19 @@ def test_prototypes_stay_in_the_first_epochs() -> None:
     assert "prototypes.weight" in {n for group in swav(freeze_epochs=2).param_groups() for n, _ in group.params}
 
 
+def test_prototypes_fixed_at_random_stay_for_ever() -> None:
+    method = swav(freeze_epochs=None)
+    before = method.unit_prototypes().clone()
+    for epoch in (0.0, 400.0):
+        method.before_step(When(0, 10, epoch), lambda k: iter(()))
+        method(*crops()).loss.backward()
+        assert method.prototypes.weight.grad is None
+    torch.testing.assert_close(method.unit_prototypes(), before)
+    assert replace(method.cfg, freeze_epochs=10.0).problems(2, 10) == [
+        "method.freeze_epochs: below train.epochs (10), or no prototype ever learns; if that is meant, none"
+    ]
+
+
 @pytest.mark.parametrize("inside", [True, False])
 def test_prototypes_are_normalised_before_every_step_or_inside_the_gradient(inside: bool) -> None:
     method = swav(normalise_inside=inside)

@@ -31,7 +31,7 @@ def test_a_loss_that_stays_at_chance(name: str, tmp_path: Path, monkeypatch: pyt
     run = toy_run(name, epochs=30, batch=BATCH, on_collapse="stop")
     state, verdict = ends(replace(run, method=replace(run.method, temperature=1e4)), tmp_path)  # type: ignore[call-arg]
     assert state == "collapsed"
-    assert "of what equal outputs give: nothing is told apart" in verdict.text
+    assert "of the least that outputs which tell nothing apart can have" in verdict.text
     remedy = {"swav": "method.epsilon=0.03", "simclr": "optim.lr", "moco": "optim.lr"}[name]
     assert remedy in verdict.text
 
