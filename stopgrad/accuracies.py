@@ -46,13 +46,8 @@ def _cell(figure: Evaluation) -> str:
     return f"{figure.value:.1%}" + (f" ({', '.join(beside)})" if beside else "")
 
 
-def least_difference(record: Record) -> float:
-    """Return the least difference of two such accuracies that says something, points: half the width of the 95 % interval, times √2."""
-    low, high = record["interval"]
-    return _least_difference((low, high))
-
-
-def _least_difference(interval: tuple[float, float]) -> float:
+def least_difference(interval: tuple[float, float]) -> float:
+    """Return the least difference of two figures of such a 95 % ``interval`` that says something, points: half its width, times √2."""
     low, high = interval
     return 100 * float(high - low) / math.sqrt(2)
 
@@ -67,5 +62,5 @@ def _reading(figures: Sequence[Evaluation], columns: Sequence[Column]) -> list[s
     said = said if len(columns) > WIDEST else ["; ".join(said)]
     if not counts or min(counts) >= FEW:
         return said
-    doubt = f"of less than about {max(map(_least_difference, intervals)):.0f} points mean nothing" if intervals else "may be chance"
+    doubt = f"of less than about {max(map(least_difference, intervals)):.0f} points mean nothing" if intervals else "may be chance"
     return [*said, f"only {min(counts)} test images: differences {doubt}; judge on more (--data)"]

@@ -27,6 +27,7 @@ def add(p: ArgumentParser) -> None:
     p.add_argument("--batch", help="images a step")
     p.add_argument("--set", dest="overrides", metavar="PATH=VALUE", action="append", default=[], help="any setting, of all rows")
     p.add_argument("--rows", nargs="+", metavar="ROW", help="only these, and what they are read against")
+    p.add_argument("--onto", nargs="+", metavar="NAME=IMAGES", default=[], help="transfer, detection: the images that are judged on")
     p.add_argument("--seeds", type=count, default=1, help="runs of each row (default: %(default)s)")
     p.add_argument("--jobs", type=count, help="runs at a time (default: one a GPU, or one a core)")
     p.add_argument("--out", type=Path, help="folder of the runs and tables, which studies share (default: runs/studies-SCALE)")
@@ -35,6 +36,7 @@ def add(p: ArgumentParser) -> None:
 
 def run(asked: Namespace) -> int:
     """``stopgrad study``."""
+    from stopgrad.config.transfer import data_sets
     from stopgrad.studies.catalogue import choose
     from stopgrad.studies.command import carry_out, listing
     from stopgrad.studies.resolve import Asked, beforehand
@@ -51,6 +53,9 @@ def run(asked: Namespace) -> int:
     if images is None:
         raise UserError(f"--scale {asked.scale}: needs images; name them by --data: {size.expected}")
     refuse_missing(images)
+    onto = data_sets(asked.onto, "--onto") if asked.onto else []
+    for one in onto:
+        refuse_missing(one.path)
     out = asked.out or Path(f"runs/studies-{asked.scale}")
     refuse_unwritable(out)
     typed = {name: value for name in ("epochs", "batch", "backbone") if (value := vars(asked)[name]) is not None}
@@ -64,6 +69,7 @@ def run(asked: Namespace) -> int:
         seeds=asked.seeds,
         out=out,
         rows=asked.rows or (),
+        onto=onto,
     )
     beforehand(chosen, wanted)
     from stopgrad.images.opened import open_images

@@ -89,7 +89,7 @@ def reading(row: Row) -> str:
     """Return how the table is read, as a judged row was made; few images allow fewer than 200 neighbours."""
     records = [r for r in row.records() if r["protocol"] in PROTOCOLS]
     neighbours = next(r["settings"]["k"] for r in records if r["protocol"] == "knn")
-    least = max(map(least_difference, records))
+    least = max(least_difference(record["interval"]) for record in records)
     return (
         f"Top-1, per cent, last epoch, mean ± standard deviation over seeds, on {records[0]['test_images']:,} test images: between two runs, "
         f"less than about {least:.1f} points may be chance of these images. knn: {neighbours} neighbours, T 0.1. lbfgs: a linear classifier on "

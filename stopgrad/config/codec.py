@@ -5,6 +5,7 @@ from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from stopgrad.config import crops
 from stopgrad.config.method import MethodConfig
 from stopgrad.config.methods import METHODS
 from stopgrad.config.older import READ, SCHEMA, in_todays_form
@@ -39,8 +40,12 @@ def net_from_json(record: dict[str, Any]) -> Net:
 def set_value(run: Run, path: str, text: str) -> Run:
     """Return ``run`` with the field at ``path`` (``optim.lr``; ``views.0.size``, or ``views.size`` for all) set from ``text``.
 
+    ``views.crops`` makes other views of those that there are (config/crops.py).
+
     Raises UserError when the path does not exist (naming the nearest) or the text is no value of the field's type.
     """
+    if path == crops.PATH:
+        return replace(run, views=crops.cropped(run.views, text))
     changed: Run = _set(run, path.split("."), text, path)
     return changed
 

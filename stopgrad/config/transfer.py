@@ -76,11 +76,16 @@ class DataSet:
     metric: Metric | None = None
     """None: top1, or map where an image may show several classes."""
 
+    def __str__(self) -> str:
+        """Return it as it is typed."""
+        return f"{self.name}{f':{self.metric}' if self.metric else ''}={self.path}"
 
-def data_set(text: str) -> DataSet:
+
+def data_set(text: str, option: str = "--data") -> DataSet:
     """Return what ``PATH``, ``NAME=PATH`` or ``NAME:METRIC=PATH`` means; a name of ``METRICS``, however it is written, brings its metric.
 
-    Without a name it is the last part of the path. Raises UserError for an unknown metric and an empty name or path.
+    Without a name it is the last part of the path. Raises UserError, naming the ``option``, for an
+    unknown metric and an empty name or path.
     """
     before, equals, path = text.partition("=")
     if not equals or Path(text).exists():  # a path may hold the sign itself
@@ -88,20 +93,20 @@ def data_set(text: str) -> DataSet:
         before, path = "", text
     name, colon, asked = before.partition(":")
     if not path or (equals and not name):
-        raise UserError(f"--data {text}: needs a path, or a name and a path, as in pets=PATH or pets:mean_per_class=PATH")
+        raise UserError(f"{option} {text}: needs a path, or a name and a path, as in pets=PATH or pets:mean_per_class=PATH")
     name = name or Path(path).name or path
     if colon and asked not in get_args(Metric):
-        raise UserError(f"--data {text}: no metric {asked!r}; there are {', '.join(get_args(Metric))}")
+        raise UserError(f"{option} {text}: no metric {asked!r}; there are {', '.join(get_args(Metric))}")
     metric = next((m for m in get_args(Metric) if m == asked), METRICS.get(re.sub(r"[^a-z0-9]", "", name.lower())))
     return DataSet(name=name, path=path, metric=metric)
 
 
-def data_sets(texts: Sequence[str]) -> list[DataSet]:
+def data_sets(texts: Sequence[str], option: str = "--data") -> list[DataSet]:
     """Return ``data_set`` of each. Raises UserError also for none, and for two of one name."""
-    found = [data_set(text) for text in texts]
+    found = [data_set(text, option) for text in texts]
     names = [one.name for one in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"--data: {twice[0]} names two data sets; name them apart, as in {twice[0]}-a=PATH {twice[0]}-b=PATH")
+        raise UserError(f"{option}: {twice[0]} names two data sets; name them apart, as in {twice[0]}-a=PATH {twice[0]}-b=PATH")
     if not found:
-        raise UserError("--data: name at least one data set, as in pets=PATH")
+        raise UserError(f"{option}: name at least one data set, as in pets=PATH")
     return found

@@ -3,11 +3,9 @@
 from dataclasses import replace
 
 from stopgrad.config import Net, Optim, Run, SwAVConfig, Train, View
+from stopgrad.config.crops import LARGE_SCALE, SMALL_SCALE
 from stopgrad.recipes.data import CIFAR10, IMAGENET
 from stopgrad.recipes.fit import Fitted, Known
-
-LARGE_SCALE, SMALL_SCALE = (0.14, 1.0), (0.05, 0.14)
-"""Share of the image in the large and in the small crops of multi-crop (the code)."""
 
 METHOD = SwAVConfig(
     projector=(2048, 128),  # the code

@@ -21,7 +21,7 @@ from stopgrad.report.heat import Cell, heat
 from stopgrad.report.page import environment
 
 RESULTS = "results.json"
-FORM = 1
+FORM = 2
 """Version of results.json that is read here; studies write it (studies/results.py)."""
 CURVES = ("loss", "std", "knn")
 """What a study's curves are of, as in the SimSiam paper's Fig. 2."""
@@ -39,7 +39,7 @@ class Line:
     changes: str
     colour: int
     cells: tuple[str, ...]
-    """Accuracy of every protocol."""
+    """Every figure."""
     difference: str
     std: str
     states: str
@@ -55,7 +55,7 @@ class Section:
     record: Record
     lines: tuple[Line, ...]
     untrained: tuple[str, ...]
-    """Accuracy of the random initialisation, by protocol; empty where it was not judged."""
+    """The figures of the random initialisation, and the paper's; empty where it was not judged."""
     told: dict[str, int]
     """Outcome to how many findings have it."""
     figure: Markup
@@ -90,7 +90,8 @@ def write_studies(folder: Path, out: Path) -> Path:
 
 
 def _section(folder: Path, record: Record) -> tuple[Section, list[Record]]:
-    main = record["protocols"][0]
+    names = [figure["name"] for figure in record["figures"]]
+    main = names[0]
     outcomes = [verdict["outcome"] for row in record["rows"] for verdict in row["verdicts"]]
     began = record["random"][main]
     figure = bars([_bar(row, main) for row in record["rows"]], statistics.fmean(began) if began else None, record["question"])
@@ -98,7 +99,7 @@ def _section(folder: Path, record: Record) -> tuple[Section, list[Record]]:
     section = Section(
         record=record,
         lines=tuple(_line(row, record, i) for i, row in enumerate(record["rows"])),
-        untrained=tuple(_spread(record["random"][p]) for p in record["protocols"]) if began else (),
+        untrained=(*(_spread(record["random"][name]) for name in names), published(record["untrained"])) if began else (),
         told={outcome: outcomes.count(outcome) for outcome in KINDS if outcome in outcomes},
         figure=figure,
         map=_map(record, main) if record["grid"] else None,
@@ -115,11 +116,11 @@ def _line(row: Record, record: Record, colour: int) -> Line:
         name=row["name"],
         changes=" · ".join(part for part in (row["method"] or "", changes, head) if part),
         colour=colour,
-        cells=tuple(_spread(row["top1"][p]) for p in record["protocols"]),
+        cells=tuple(_spread(row["values"][figure["name"]]) for figure in record["figures"]),
         difference=_difference(row["difference"]),
         std=f"{statistics.fmean(stds):.2f}" if stds else "–",
         states=", ".join(sorted(set(row["states"]))) or "not done",
-        published="" if row["published"] is None else f"{row['published']:.1f}",
+        published=published(row["published"]),
         verdicts=tuple((KINDS[v["outcome"]], v["finding"], v["outcome"], v["said"]) for v in row["verdicts"]),
     )
 
@@ -129,6 +130,13 @@ def _spread(values: Sequence[float | None]) -> str:
     if not there:
         return "–"
     return f"{statistics.fmean(there):.1f}" + (f" ± {statistics.stdev(there):.1f}" if len(there) > 1 else "")
+
+
+def published(numbers: Sequence[float | None]) -> str:
+    """Return the paper's numbers in the order of the figures, as far as there are any."""
+    while numbers and numbers[-1] is None:
+        numbers = numbers[:-1]
+    return " / ".join("–" if number is None else f"{number:.1f}" for number in numbers)
 
 
 def _difference(found: Record | None) -> str:
@@ -141,7 +149,7 @@ def _difference(found: Record | None) -> str:
 def _bar(row: Record, main: str) -> Bar:
     apart = row["difference"]
     ends = (apart["interval"][0], apart["interval"][1]) if apart and apart["interval"] else None
-    values = tuple(value for value in row["top1"][main] if value is not None)
+    values = tuple(value for value in row["values"][main] if value is not None)
     return Bar(row["name"], values, apart["points"] if apart else None, ends, "collapsed" in row["states"])
 
 
@@ -149,7 +157,7 @@ def _map(record: Record, main: str) -> Markup:
     across, down = record["grid"]["fields"]
     cells = []
     for row in record["rows"]:
-        values = [value for value in row["top1"][main] if value is not None]
+        values = [value for value in row["values"][main] if value is not None]
         x, y = record["grid"]["at"][row["name"]]
         cell = Cell(x, y, statistics.fmean(values) if values else None, bool({"collapsed", "diverged"} & set(row["states"])))
         cells += [cell, replace(cell, across=y, down=x)] if record["grid"].get("mirrored") and x != y else [cell]

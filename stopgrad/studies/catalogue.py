@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from stopgrad.errors import UserError
-from stopgrad.studies import beyond, byol, composition, moco, simclr, simsiam, swav
+from stopgrad.studies import beyond, byol, composition, downstream, moco, simclr, simsiam, swav
+from stopgrad.studies.judging import RANDOM
 from stopgrad.studies.study import Row, Scale, Study
 
-STUDIES: Mapping[str, Study] = {study.name: study for module in (simsiam, simclr, composition, moco, byol, swav, beyond) for study in module.STUDIES}
+STUDIES: Mapping[str, Study] = {
+    study.name: study for module in (simsiam, simclr, composition, moco, byol, swav, downstream, beyond) for study in module.STUDIES
+}
 
 
 Chosen = Mapping[str, tuple[Study, Mapping[str, Row]]]
@@ -40,7 +43,7 @@ def _rows_of(study: Study, scale: Scale, wanted: Sequence[str] | None) -> dict[s
         if name not in there:
             raise UserError(f"--rows: {study.name} has no row {name!r} at scale {scale}; {_meant(name, list(there))}there are {', '.join(there)}")
     needed = {study.reference, *wanted}
-    needed |= {finding.other for name in needed for finding in there[name].findings if finding.other}
+    needed |= {finding.other for name in needed for finding in there[name].findings if finding.other and finding.other != RANDOM}
     return {name: row for name, row in there.items() if name in needed}
 
 

@@ -10,10 +10,11 @@ from stopgrad.compare.work import STOPPED, work
 from stopgrad.errors import UserError
 from stopgrad.images.bad import refuse_several
 from stopgrad.progress import duration
+from stopgrad.report.study import RESULTS
 from stopgrad.studies.catalogue import STUDIES, Chosen
 from stopgrad.studies.jobs import Job, shared
 from stopgrad.studies.resolve import Asked, Planned, planned
-from stopgrad.studies.results import as_text, write
+from stopgrad.studies.results import as_text, read, write
 from stopgrad.studies.study import Study
 from stopgrad.studies.table import tabulate
 
@@ -45,6 +46,7 @@ def carry_out(chosen: Chosen, asked: Asked, jobs: int | None, splits: "Splits") 
     if splits.train.labels is None or splits.test is None:
         cure = "put every class in a folder of its own, of 10 images or more, or give a list with a label column"
         raise UserError(f"{asked.images}: a study is judged by labels; {cure}. stopgrad pretrain needs none")
+    read(asked.out / RESULTS)  # before hours of work, not after
     there = gpus(asked.device)
     tables = {name: planned(study, rows, asked, splits, lambda: bool(there)) for name, (study, rows) in chosen.items()}
     todo = _runs(chosen, tables)

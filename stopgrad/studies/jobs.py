@@ -9,6 +9,7 @@ from typing import Any
 
 from stopgrad.beforehand import words_for
 from stopgrad.runs import RunDirectory, read_lines
+from stopgrad.studies.judging import Found, Judging, found_in
 
 FOLDER = "runs"
 """Where the runs of all studies of an --out lie."""
@@ -26,9 +27,7 @@ class Job:
     overrides: Mapping[str, str] = field(hash=False)
     """Path to text, the seed included."""
     device: str
-    protocols: tuple[str, ...]
-    judged_by: tuple[str, ...] = ()
-    """Further words of ``stopgrad evaluate``."""
+    judged: tuple[Judging, ...]
     random: bool = False
     """Whether the random initialisation is judged beside it: once a seed is enough."""
     heads: tuple[int, ...] = (0,)
@@ -44,11 +43,11 @@ class Job:
         fixed = ("--recipe", self.recipe, *method, "--out", str(self.out), *device)
         return ("pretrain", self.images, *fixed, *(word for path, text in self.overrides.items() for word in words_for(path, text)))
 
-    def evaluate(self, features: tuple[str, ...], head: int = 0) -> tuple[str, ...]:
+    def evaluate(self, judging: Judging, features: tuple[str, ...], head: int = 0) -> tuple[str, ...]:
         """Return the words that judge ``features``."""
         inside = ("--head", str(head)) if head else ()
         device = () if self.device == "auto" else ("--device", self.device)
-        return ("evaluate", str(self.out), "--protocol", *self.protocols, *self.judged_by, "--features", *features, *inside, *device)
+        return ("evaluate", str(self.out), *judging.words, "--features", *features, *inside, *device)
 
     def state(self) -> str:
         """Return how its training ended, in a word: ``not begun``, ``running``, or what the monitor says of one that is over."""
@@ -56,15 +55,13 @@ class Job:
         said = str(status.get("verdict", {}).get("state", "healthy"))
         return said if status.get("state") == "finished" or said == "diverged" else "running" if status else "not begun"
 
-    def records(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """Return its evaluations on its own images by (features, protocol), the latest of each."""
-        return {(r["features"], r["protocol"]): r for r in read_lines(RunDirectory(self.out).evaluations) if not r.get("data")}
+    def found(self) -> Found:
+        """Return what its evaluations say."""
+        return found_in(read_lines(RunDirectory(self.out).evaluations))
 
     def all_commands(self) -> list[tuple[str, ...]]:
         """Return what makes and judges it, from the beginning."""
-        features = ("random", "backbone") if self.random else ("backbone",)
-        judged = [self.evaluate(("backbone",), head) if head else self.evaluate(features) for head in self.heads]
-        return [self.pretrain, *judged, *([self.score] if self.scores else [])]
+        return [self.pretrain, *self._judgings({}), *([self.score] if self.scores else [])]
 
     @property
     def score(self) -> tuple[str, ...]:
@@ -78,14 +75,21 @@ class Job:
             return []
         if state in ("not begun", "running"):
             return self.all_commands()
-        there = self.records().keys()
-        kinds = [kind for kind in (("random", "backbone") if self.random else ("backbone",)) if not self._judged(there, kind)]
-        left = [self.evaluate(tuple(kinds))] if kinds else []
-        left += [self.evaluate(("backbone",), head) for head in self.heads if head and not self._judged(there, features_of(head))]
-        return left + ([self.score] if self.scores and not scores_file(self.out).exists() else [])
+        return [*self._judgings(self.found()), *([self.score] if self.scores and not scores_file(self.out).exists() else [])]
 
-    def _judged(self, there: Iterable[tuple[str, str]], features: str) -> bool:
-        return {(features, protocol) for protocol in self.protocols} <= set(there)
+    def _judgings(self, there: Found) -> list[tuple[str, ...]]:
+        """Return what judges it where ``there`` has not all of its figures; the backbone, and beside it the random initialisation, in one."""
+        kinds = ("random", "backbone") if self.random else ("backbone",)
+        left: list[tuple[str, ...]] = []
+        for one in self.judged:
+            missing = tuple(kind for kind in kinds if not _all_of(one, kind, there))
+            left += [self.evaluate(one, missing)] if missing else []
+            left += [self.evaluate(one, ("backbone",), head) for head in self.heads if head and not _all_of(one, features_of(head), there)]
+        return left
+
+
+def _all_of(judging: Judging, features: str, there: Found) -> bool:
+    return all((features, figure.key) in there for figure in judging.figures)
 
 
 def features_of(head: int) -> str:
@@ -109,7 +113,7 @@ def shared(jobs: Iterable[Job]) -> list[Job]:
     found: dict[Path, Job] = {}
     for job in jobs:
         if (other := found.get(job.out)) is not None:
-            heads = tuple(sorted({*other.heads, *job.heads}))
-            job = replace(other, random=other.random or job.random, heads=heads, scores=other.scores or job.scores)
+            heads, judged = tuple(sorted({*other.heads, *job.heads})), tuple(dict.fromkeys([*other.judged, *job.judged]))
+            job = replace(other, judged=judged, random=other.random or job.random, heads=heads, scores=other.scores or job.scores)
         found[job.out] = job
     return list(found.values())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from stopgrad.accuracies import least_difference
 from stopgrad.runs import RunDirectory, read_lines
 from stopgrad.studies.jobs import Job, features_of, scores_file
+from stopgrad.studies.judging import Figure
 
 ENDED = ("healthy", "unlearned", "collapsed", "diverged")
 """How a training can end."""
@@ -21,12 +22,12 @@ class Measured:
     seed: int
     state: str
     """One of ENDED."""
-    top1: dict[str, float]
-    """By protocol, 0..1; empty of a run that diverged."""
+    figures: dict[str, float]
+    """By name, 0..1; empty of a run that diverged."""
     random: dict[str, float]
     """The same of the random initialisation, where it was judged."""
     noise: float
-    """Least difference of two such accuracies that the test images can tell, points."""
+    """Least difference of two such figures that the test images can tell, points; 0 where that is not known."""
     test_images: int
     std: float | None
     """Of the outputs at the end, times √d: 1 isotropic, 0 collapse."""
@@ -34,26 +35,26 @@ class Measured:
     """Scores that need no labels, at the end."""
 
 
-def measured(jobs: Sequence[Job], head: int = 0) -> list[Measured]:
-    """Return what is there of a row's runs: those that are trained and judged, or diverged."""
-    found = [_measured(job, seed, head) for seed, job in enumerate(jobs)]
+def measured(jobs: Sequence[Job], figures: Sequence[Figure], head: int = 0) -> list[Measured]:
+    """Return what is there of a row's runs: those that are trained and judged by all ``figures``, or diverged."""
+    found = [_measured(job, figures, seed, head) for seed, job in enumerate(jobs)]
     return [one for one in found if one is not None]
 
 
-def _measured(job: Job, seed: int, head: int) -> Measured | None:
-    state, records = job.state(), job.records()
-    own = {protocol: record for (features, protocol), record in records.items() if features == features_of(head)}
-    if state not in ENDED or (state != "diverged" and not set(job.protocols) <= own.keys()):
+def _measured(job: Job, figures: Sequence[Figure], seed: int, head: int) -> Measured | None:
+    state, there = job.state(), job.found()
+    own = {figure.name: there[place] for figure in figures if (place := (features_of(head), figure.key)) in there}
+    if state not in ENDED or (state != "diverged" and len(own) < len(figures)):
         return None
     last = (read_lines(RunDirectory(job.out).metrics) or [{}])[-1]
     scores = json.loads(scores_file(job.out).read_text()) if scores_file(job.out).exists() else {}
     return Measured(
         seed,
         state,
-        {protocol: float(own[protocol]["top1"]) for protocol in job.protocols if protocol in own},
-        {protocol: float(record["top1"]) for (features, protocol), record in records.items() if features == "random"},
-        max((least_difference(record) for record in own.values()), default=0.0),
-        max((int(record["test_images"]) for record in own.values()), default=0),
+        {name: told.value for name, told in own.items()},
+        {figure.name: there["random", figure.key].value for figure in figures if ("random", figure.key) in there},
+        max((least_difference(told.interval) for told in own.values() if told.interval is not None), default=0.0),
+        max((told.test_images or 0 for told in own.values()), default=0),
         last.get("std"),
         {name: float(last[name]) for name in MONITORED if name in last} | {name: float(v) for name, v in scores.get("scores", {}).items()},
     )

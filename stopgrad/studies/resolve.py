@@ -2,16 +2,18 @@
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stopgrad.beforehand import FLAGS, check, overrides_of
 from stopgrad.config import Run
+from stopgrad.config.transfer import DataSet
 from stopgrad.errors import UserError
 from stopgrad.images.place import BUNDLED
 from stopgrad.plan import overridden, recipe_name, resolved
 from stopgrad.studies.jobs import Job, place
+from stopgrad.studies.judging import Judging
 from stopgrad.studies.scales import SIZES, Size
 from stopgrad.studies.study import Base, Row, Scale, Study, texts
 
@@ -36,6 +38,8 @@ class Asked:
     out: Path
     rows: Sequence[str] = ()
     """Those that were asked for by name; none: all."""
+    onto: Sequence[DataSet] = ()
+    """The data sets that transfer is judged on."""
 
     @property
     def size(self) -> Size:
@@ -50,6 +54,7 @@ class Asked:
         words += [word for name, value in self.options.items() for word in (f"--{name}", value)]
         words += [word for pair in self.pairs for word in ("--set", pair)]
         words += ["--rows", *self.rows] if self.rows else []
+        words += ["--onto", *map(str, self.onto)] if self.onto else []
         words += [] if self.device == "auto" else ["--device", self.device]
         return shlex.join([*words, "--seeds", str(self.seeds), "--out", str(self.out)])
 
@@ -57,6 +62,13 @@ class Asked:
     def own(self) -> str | None:
         """The recipe that takes the place of the bases' own: the one named; for other images than a small study's, the one fitted to images."""
         return self.recipe or ("images" if self.scale == "small" and self.images != BUNDLED else None)
+
+
+def judgings(study: Study, row: Row, asked: Asked) -> tuple[Judging, ...]:
+    """Return how ``row`` is judged. Raises UserError for a data set of a kind that the study has no protocol for."""
+    if study.onto is not None:
+        return tuple(judging for one in asked.onto for judging in study.onto(asked.scale, one))
+    return row.judged.get(asked.scale) or study.judged.get(asked.scale) or asked.size.judged
 
 
 @dataclass(frozen=True)
@@ -89,8 +101,9 @@ def begun_with(base: Base, asked: Asked) -> tuple[str, str | None, dict[str, str
 
 
 def beforehand(studies: Mapping[str, tuple[Study, Mapping[str, Row]]], asked: Asked) -> None:
-    """Raise UserError for what is wrong with any base whatever the images are, and where a row changes what was asked for of all."""
+    """Raise UserError for what is wrong with any base whatever the images are, where a row changes what was asked for of all, and with --onto."""
     seen: set[tuple[str, ...]] = set()
+    _refuse_onto([study for study, _ in studies.values()], asked)
     for study, rows in studies.values():
         for name, row in rows.items():
             recipe, method, before = begun_with(study.base_of(name, asked.scale), asked)
@@ -99,6 +112,18 @@ def beforehand(studies: Mapping[str, tuple[Study, Mapping[str, Row]]], asked: As
                 check(recipe_name(recipe, method), before, asked.images)
             seen.add(key)
             _refuse_both(study, name, row, asked)
+            judgings(study, row, asked)
+
+
+def _refuse_onto(studies: Sequence[Study], asked: Asked) -> None:
+    """Raise UserError where a study needs other images to judge on, and where none does."""
+    needing = [study.name for study in studies if study.onto is not None]
+    if needing and not asked.onto:
+        raise UserError(f"study {needing[0]}: is judged on other images than it trains on; name them, as in --onto pets=PATH")
+    if asked.onto and not needing:
+        raise UserError(
+            f"--onto {asked.onto[0]}: {' and '.join(study.name for study in studies)} judge on the images that they train on; leave it out"
+        )
 
 
 def _refuse_both(study: Study, name: str, row: Row, asked: Asked) -> None:
@@ -126,23 +151,24 @@ def planned(study: Study, rows: Mapping[str, Row], asked: Asked, splits: "Splits
                 f"{study.name}, row {name!r}: a step takes {run.train.batch} images and {asked.images} has {len(splits.train)}; "
                 "take a smaller --batch, more images, or other --rows"
             )
-        jobs = tuple(_job(asked, recipe, method, {**before, **changes}, run, seed, row, name == study.reference) for seed in range(asked.seeds))
+        made = _job(asked, recipe, method, {**before, **changes}, run, row)
+        judged, reference = judgings(study, row, asked), name == study.reference
+        jobs = tuple(replace(made(seed), judged=tuple(one.at(seed) for one in judged), random=reference) for seed in range(asked.seeds))
         found[name] = Planned(row, recipe, method, before, changes, run, jobs)
     return found
 
 
-def _job(asked: Asked, recipe: str, method: str | None, overrides: Mapping[str, str], run: Run, seed: int, row: Row, reference: bool) -> Job:
-    size, study_wide = asked.size, {"train.on_collapse": "warn"}  # a row that collapses is to be seen to its end
+def _job(asked: Asked, recipe: str, method: str | None, overrides: Mapping[str, str], run: Run, row: Row) -> Callable[[int], Job]:
+    """Return what makes the run of a seed, not yet judged."""
+    study_wide = {"train.on_collapse": "warn"}  # a row that collapses is to be seen to its end
     same = {"images": asked.images, "recipe": recipe_name(recipe, method), "overrides": dict(overrides), "device": asked.device}
-    return Job(
+    return lambda seed: Job(
         out=place(asked.out, run.method.name, same, seed),
         images=asked.images,
         recipe=recipe,
         method=method,
         overrides={"train.seed": str(seed), **study_wide, **overrides},
         device=asked.device,
-        protocols=size.protocols,
-        judged_by=size.judged,
-        random=reference,
+        judged=(),
         heads=tuple(sorted({0, row.head})),
     )

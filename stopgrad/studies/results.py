@@ -11,7 +11,8 @@ from typing import Any
 from stopgrad.errors import UserError
 from stopgrad.files import write_whole
 from stopgrad.progress import table
-from stopgrad.report.study import FORM, RESULTS
+from stopgrad.report.study import FORM, RESULTS, published
+from stopgrad.studies.judging import RANDOM
 from stopgrad.studies.table import Record, mean, spread
 
 
@@ -29,12 +30,12 @@ def verdicts(record: Record) -> list[str]:
 
 def reading(record: Record) -> str:
     """Return how the table is read."""
-    seeds, main = record["seeds"], record["protocols"][0]
+    seeds, main = record["seeds"], record["figures"][0]["name"]
+    what = "Top-1, per cent" if all(figure["metric"] == "top1" for figure in record["figures"]) else "Per cent"
     few = " Few seeds give wide intervals." if 1 < seeds <= 5 else " One seed gives no interval." if seeds == 1 else ""
-    images = (
-        f" on {record['test_images']:,} test images (between two runs, less than about {record['noise']:.1f} points may be chance of these images)"
-    )
-    said = f"Top-1, per cent, last epoch{images if record['test_images'] else ''}, mean ± standard deviation over seeds. "
+    images = f" on {record['test_images']:,} test images" if record["test_images"] else ""
+    images += f" (between two runs, less than about {record['noise']:.1f} points may be chance of these images)" if record["noise"] else ""
+    said = f"{what}, last epoch{images}, mean ± standard deviation over seeds. "
     said += (
         f"Difference: {main}, to {record['reference']!r}, paired by seed (same initial backbone, order and views), with Student's 95 % interval.{few}"
     )
@@ -54,24 +55,31 @@ def write(record: Record, out: Path) -> list[Path]:
 
 
 def read(results: Path) -> dict[str, Record]:
-    """Return the records of results.json by study; none where there is no file. Raises UserError for a damaged one."""
+    """Return the records of results.json by study; none where there is no file. Raises UserError for a damaged one and one of another version."""
     if not results.exists():
         return {}
     try:
         record = json.loads(results.read_text())
         studies: dict[str, Record] = record["studies"]
+        form = record["form"]
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{results}: is damaged, or no results.json of studies; move it away, the runs are kept and it is made anew") from None
+    if form != FORM:
+        raise UserError(f"{results}: was written by another version of stopgrad; move it away, the runs are kept and it is made anew")
     return studies
 
 
 def _grid(record: Record) -> list[list[str]]:
-    head = ["row", "changes", *record["protocols"], "difference", "std", "monitor", "paper", "findings"]
+    head = ["row", "changes", *_names(record), "difference", "std", "monitor", "paper", "findings"]
     return [head, *(_random(record) if any(record["random"].values()) else []), *(_cells(row, record) for row in record["rows"])]
 
 
 def _random(record: Record) -> list[list[str]]:
-    return [["random initialisation", "", *(spread(record["random"].get(p, ())) for p in record["protocols"]), "", "", "", "", ""]]
+    return [[RANDOM, "", *(spread(record["random"][name]) for name in _names(record)), "", "", "", published(record["untrained"]), ""]]
+
+
+def _names(record: Record) -> list[str]:
+    return [figure["name"] for figure in record["figures"]]
 
 
 def _cells(row: Record, record: Record) -> list[str]:
@@ -79,11 +87,11 @@ def _cells(row: Record, record: Record) -> list[str]:
     return [
         row["name"],
         changed(row),
-        *(spread(row["top1"][p]) for p in record["protocols"]),
+        *(spread(row["values"][name]) for name in _names(record)),
         _difference(row["difference"]),
         "" if std is None else f"{std:.2f}",
         ", ".join(sorted(set(row["states"]))) or "not done",
-        "" if row["published"] is None else f"{row['published']:.1f}",
+        published(row["published"]),
         "; ".join(f"{v['finding']}: {v['outcome']}" for v in row["verdicts"]),
     ]
 
@@ -127,10 +135,10 @@ def _escaped(cells: Sequence[str]) -> list[str]:
 
 def _values(record: Record) -> list[list[object]]:
     """Return a line a row and seed, every number as it stands in the files."""
-    head = ["row", "changes", "seed", *record["protocols"], "monitor", "std", "paper", "run"]
+    head = ["row", "changes", "seed", *_names(record), "monitor", "std", "paper", "run"]
     lines: list[list[object]] = [list(head)]
     for row in record["rows"]:
         for i, (seed, state) in enumerate(zip(row["at_seeds"], row["states"], strict=True)):
-            told = [row["top1"][p][i] for p in record["protocols"]]
-            lines.append([row["name"], changed(row), seed, *told, state, row["std"][i], row["published"], row["runs"][seed]])
+            told = [row["values"][name][i] for name in _names(record)]
+            lines.append([row["name"], changed(row), seed, *told, state, row["std"][i], published(row["published"]), row["runs"][seed]])
     return lines

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from stopgrad.images.place import BUNDLED
+from stopgrad.studies.judging import Judging, frozen
 from stopgrad.studies.study import Base, Bases, Scale
 
 
@@ -16,10 +17,8 @@ class Size:
     """The images where none are named; None: they must be."""
     expected: str
     """What the images should be for the numbers to stand beside the paper's."""
-    protocols: tuple[str, ...]
-    """The first is what findings are judged by."""
-    judged: tuple[str, ...] = ()
-    """Further words of ``stopgrad evaluate``."""
+    judged: tuple[Judging, ...]
+    """How, where the study or its row does not say; the first figure is what findings are judged by."""
     changes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -28,20 +27,19 @@ SIZES: Mapping[Scale, Size] = {
         about="the published setting: ImageNet, ResNet-50, days on several GPUs",
         data=None,
         expected="ImageNet",
-        protocols=("linear", "knn"),
-        judged=("--settings", "simsiam"),
+        judged=frozen("linear", "knn", settings="simsiam"),
     ),
     "gpu": Size(
         about="CIFAR-10 and a ResNet-18: minutes a run on one GPU",
         data=None,
         expected="CIFAR-10 (the folder of its binary files)",
-        protocols=("lbfgs", "knn"),
+        judged=frozen("lbfgs", "knn"),
     ),
     "small": Size(
         about="the bundled images and a slim ResNet-10: about a minute a run on one core",
         data=BUNDLED,
         expected="the bundled images",
-        protocols=("lbfgs", "knn"),
+        judged=frozen("lbfgs", "knn"),
         changes={
             "train.threads": "1",  # how many would be fastest depends on what else runs, and decides the last digits
             "train.monitor_every": "2",  # five looks at kNN

@@ -1,10 +1,12 @@
 """What a study is: a base at every scale, rows that each change named values, and what the paper found, as something that can be checked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from stopgrad.config import Run, to_json
+from stopgrad.config.transfer import DataSet
+from stopgrad.studies.judging import Judging
 
 Scale = Literal["paper", "gpu", "small"]
 """paper: the published setting. gpu: CIFAR-10 and a ResNet-18. small: the bundled images, for two cores."""
@@ -47,9 +49,11 @@ class Finding:
 
     kind: Kind
     other: str = ""
-    """above, below, near: the row that it is compared with."""
+    """above, below, near: the row that it is compared with; RANDOM, the untrained backbone."""
     points: float = 0.0
-    """near: the difference, in points of accuracy, that is taken for none."""
+    """near: the difference, in points, that is taken for none."""
+    of: str = ""
+    """above, below, near: the figure that is compared; empty: the study's first."""
 
     @property
     def words(self) -> str:
@@ -58,24 +62,28 @@ class Finding:
             case "learns":
                 return "does not collapse"
             case "near":
-                return f"within {self.points:g} points of {self.other}"
+                return f"within {self.points:g} points of {self.other}" + self._where
             case "above" | "below":
-                return f"{self.kind} {self.other}"
+                return f"{self.kind} {self.other}" + self._where
             case _:
                 return self.kind
+
+    @property
+    def _where(self) -> str:
+        return f" ({self.of})" if self.of else ""
 
 
 COLLAPSES, LEARNS, DIVERGES = Finding("collapses"), Finding("learns"), Finding("diverges")
 
 
-def above(other: str) -> Finding:
-    """Return the finding that a row is more accurate than ``other``."""
-    return Finding("above", other)
+def above(other: str, of: str = "") -> Finding:
+    """Return the finding that a row is better than ``other``, by the figure ``of``."""
+    return Finding("above", other, of=of)
 
 
-def below(other: str) -> Finding:
-    """Return the finding that a row is less accurate than ``other``."""
-    return Finding("below", other)
+def below(other: str, of: str = "") -> Finding:
+    """Return the finding that a row is worse than ``other``, by the figure ``of``."""
+    return Finding("below", other, of=of)
 
 
 def near(other: str, points: float = 2.0) -> Finding:
@@ -92,13 +100,15 @@ class Row:
     """What stands in place of ``changes`` at a scale where other values mean the same."""
     base: Bases | None = None
     """The row's own base, where it is another method's; None: the study's."""
-    published: float | None = None
-    """The paper's accuracy, per cent."""
+    published: float | Mapping[str, float] | None = None
+    """The paper's numbers, per cent, by the name of their figure; one alone is of the study's first."""
     findings: tuple[Finding, ...] = ()
     head: int = 0
     """Judged on the features after this many layers of the projector; 0: on the backbone's."""
     scales: tuple[Scale, ...] = ("paper", "gpu", "small")
     """Where the row is done."""
+    judged: Mapping[Scale, tuple[Judging, ...]] = field(default_factory=dict)
+    """How it is judged where not as the study's other rows."""
 
     def changed(self, scale: Scale) -> Mapping[str, Value]:
         """Return what the row changes at ``scale``."""
@@ -117,6 +127,12 @@ class Study:
     base: Bases
     rows: Mapping[str, Row]
     """The first is what the others are read against."""
+    judged: Mapping[Scale, tuple[Judging, ...]] = field(default_factory=dict)
+    """How its rows are judged; where nothing is said, as the scale has it."""
+    onto: Callable[[Scale, DataSet], tuple[Judging, ...]] | None = None
+    """How rows are judged on each of the data sets of ``--onto``, in place of their own images; raises UserError for one of an unknown kind."""
+    untrained: Mapping[str, float] = field(default_factory=dict)
+    """The paper's numbers of the untrained backbone, by the name of their figure."""
     curves: bool = False
     """Whether the figure is of what happens while training: loss, std and kNN against the steps."""
     grid: tuple[str, str] | None = None

@@ -1,7 +1,7 @@
 """The experiments of the SwAV paper. Caron et al., arXiv:2006.09882, and the README of its code; linear, ResNet-50, ImageNet."""
 
 from stopgrad.studies.scales import of_method, with_values
-from stopgrad.studies.study import LEARNS, Row, Study, Times, below, near
+from stopgrad.studies.study import LEARNS, Base, Row, Study, Times, above, below, near
 
 PAPER = "SwAV (arXiv:2006.09882)"
 SWAV = of_method("swav", "swav/imagenet", {"train.epochs": "400"})
@@ -52,4 +52,22 @@ QUEUE = Study(
     remark="Batch 256 and 400 epochs on ImageNet; without a queue the paper gives no number.",
 )
 
-STUDIES = (PROTOTYPES, SINKHORN, QUEUE)
+TWO = {**SWAV, "paper": Base("swav/imagenet-2crop")}
+CROPS = Study(
+    name="swav-crops",
+    question="Do further, smaller crops of every image help SwAV?",
+    source=f"{PAPER}, Sec. 3.3, and the README of its code",
+    base=TWO,
+    rows={
+        "2 crops": Row(published=70.1, findings=(LEARNS,)),
+        "multi-crop": Row(
+            at={"gpu": {"views.crops": "2x32+6x16"}, "small": {"views.crops": "2x28+6x16"}},
+            base=SWAV,
+            published=74.6,
+            findings=(LEARNS, above("2 crops")),
+        ),
+    },
+    remark="400 epochs; 2x224 pixels, and 2x224 + 6x96. The further crops cost time, too: the comparison is of epochs.",
+)
+
+STUDIES = (PROTOTYPES, SINKHORN, QUEUE, CROPS)

@@ -4,12 +4,14 @@ import json
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from stopgrad.compare.results import mean_and_std
 from stopgrad.runs import RunDirectory
+from stopgrad.studies.judging import RANDOM, Figure
 from stopgrad.studies.measured import MONITORED, Measured, measured
-from stopgrad.studies.resolve import Asked, Planned
+from stopgrad.studies.resolve import Asked, Planned, judgings
 from stopgrad.studies.statistics import spearman
 from stopgrad.studies.study import Study
 from stopgrad.studies.verdicts import difference, verdict
@@ -19,10 +21,13 @@ Record = dict[str, Any]
 
 def tabulate(study: Study, rows: Mapping[str, Planned], asked: Asked) -> Record:
     """Return all that is known of a study's rows so far; every number is of the runs' files."""
-    main, found = asked.size.protocols[0], {name: measured(row.jobs, row.row.head) for name, row in rows.items()}
     reference = rows[study.reference]
-    random = {one.seed: one.random for one in measured(reference.jobs) if one.random}
-    judged = [one for each in found.values() for one in each if one.top1]
+    figures = [figure for judging in judgings(study, reference.row, asked) for figure in judging.figures]
+    found, main = {name: measured(row.jobs, figures, row.row.head) for name, row in rows.items()}, figures[0].name
+    began = [one for one in measured(reference.jobs, figures) if one.random]
+    random = {one.seed: one.random for one in began}
+    judged = [one for each in found.values() for one in each if one.figures]
+    compared = found | {RANDOM: [replace(one, state="healthy", figures=one.random) for one in began]}
     return {
         "study": study.name,
         "question": study.question,
@@ -32,13 +37,14 @@ def tabulate(study: Study, rows: Mapping[str, Planned], asked: Asked) -> Record:
         "about": asked.size.about if asked.own is None else f"recipe {asked.own}",
         "images": asked.images,
         "expected": (study.images if asked.scale == "paper" else "") or asked.size.expected,
-        "protocols": list(asked.size.protocols),
+        "figures": [{"name": figure.name, "protocol": figure.protocol, "metric": figure.metric} for figure in figures],
         "seeds": asked.seeds,
         "reference": study.reference,
-        "noise": max((one.noise for one in judged), default=None),
-        "test_images": max((one.test_images for one in judged), default=None),
-        "random": {p: [began[p] for began in random.values() if p in began] for p in asked.size.protocols},
-        "rows": [_row(name, row, found, study, random, main) for name, row in rows.items()],
+        "noise": max((one.noise for one in judged), default=0.0) or None,
+        "test_images": max((one.test_images for one in judged), default=0) or None,
+        "random": {figure.name: [values[figure.name] for values in random.values() if figure.name in values] for figure in figures},
+        "untrained": _published(study.untrained, figures),
+        "rows": [_row(name, row, compared, study, random, figures) for name, row in rows.items()],
         "correlations": _correlations(judged, main) if study.scores else [],
         "grid": _grid(study, rows),
         "curves": study.curves,
@@ -48,8 +54,10 @@ def tabulate(study: Study, rows: Mapping[str, Planned], asked: Asked) -> Record:
     }
 
 
-def _row(name: str, row: Planned, found: Mapping[str, list[Measured]], study: Study, random: dict[int, dict[str, float]], main: str) -> Record:
-    own = found[name]
+def _row(
+    name: str, row: Planned, found: Mapping[str, list[Measured]], study: Study, random: dict[int, dict[str, float]], figures: Sequence[Figure]
+) -> Record:
+    own, main = found[name], figures[0].name
     apart = difference(own, found[study.reference], main) if name != study.reference else None
     verdicts = [verdict(finding, own, found.get(finding.other, []), random, main) for finding in row.row.findings]
     return {
@@ -59,15 +67,21 @@ def _row(name: str, row: Planned, found: Mapping[str, list[Measured]], study: St
         "before": dict(row.before),
         "changes": dict(row.changes),
         "head": row.row.head,
-        "published": row.row.published,
+        "published": _published(row.row.published, figures),
         "runs": [f"{job.out.parent.name}/{job.out.name}" for job in row.jobs],
         "at_seeds": [one.seed for one in own],
         "states": [one.state for one in own],
-        "top1": {p: [one.top1.get(p) for one in own] for p in row.jobs[0].protocols},
+        "values": {figure.name: [one.figures.get(figure.name) for one in own] for figure in figures},
         "std": [one.std for one in own],
         "difference": None if apart is None else {"points": apart.points, "interval": apart.interval, "seeds": apart.seeds},
         "verdicts": [{"finding": v.finding, "outcome": v.outcome, "said": v.said} for v in verdicts],
     }
+
+
+def _published(numbers: float | Mapping[str, float] | None, figures: Sequence[Figure]) -> list[float | None]:
+    """Return the paper's number of every figure; None where it has none."""
+    by_name = numbers if isinstance(numbers, Mapping) else {} if numbers is None else {figures[0].name: numbers}
+    return [by_name.get(figure.name) for figure in figures]
 
 
 def _correlations(judged: Sequence[Measured], main: str) -> list[Record]:
@@ -75,7 +89,7 @@ def _correlations(judged: Sequence[Measured], main: str) -> list[Record]:
     names = dict.fromkeys(name for one in judged for name in one.label_free)
     found = []
     for name in names:
-        pairs = [(one.label_free[name], one.top1[main]) for one in judged if name in one.label_free]
+        pairs = [(one.label_free[name], one.figures[main]) for one in judged if name in one.label_free]
         rho = spearman([a for a, _ in pairs], [b for _, b in pairs])
         if rho is not None:
             found.append({"score": name, "of": "a batch of outputs" if name in MONITORED else "features", "rho": rho, "runs": len(pairs)})

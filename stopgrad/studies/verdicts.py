@@ -33,19 +33,22 @@ class Verdict:
     """What it rests on."""
 
 
-def difference(row: Sequence[Measured], other: Sequence[Measured], protocol: str) -> Difference | None:
+def difference(row: Sequence[Measured], other: Sequence[Measured], figure: str) -> Difference | None:
     """Return the paired difference of two rows: the same seed has the same initial backbone, order and views. None where no seed is common."""
-    theirs = {m.seed: m.top1[protocol] for m in other if protocol in m.top1}
-    points = [100 * (m.top1[protocol] - theirs[m.seed]) for m in row if protocol in m.top1 and m.seed in theirs]
+    theirs = {m.seed: m.figures[figure] for m in other if figure in m.figures}
+    points = [100 * (m.figures[figure] - theirs[m.seed]) for m in row if figure in m.figures and m.seed in theirs]
     return Difference(statistics.fmean(points), interval(points), len(points)) if points else None
 
 
-def verdict(finding: Finding, row: Sequence[Measured], other: Sequence[Measured], random: dict[int, dict[str, float]], protocol: str) -> Verdict:
-    """Return whether ``finding`` holds of ``row``. ``other``: the row that it is compared with; ``random``: of the random initialisation, by seed."""
+def verdict(finding: Finding, row: Sequence[Measured], other: Sequence[Measured], random: dict[int, dict[str, float]], figure: str) -> Verdict:
+    """Return whether ``finding`` holds of ``row``, by ``figure`` where it names none itself.
+
+    ``other``: the row that it is compared with; ``random``: of the random initialisation, by seed.
+    """
     if not row:
         return Verdict(finding.words, "cannot be told", "no run of it is finished")
     if finding.kind in ("above", "below", "near"):
-        return _compared(finding, difference(row, other, protocol))
+        return _compared(finding, difference(row, other, finding.of or figure))
     if finding.kind == "diverges":
         return _counted(finding, [m.state == "diverged" for m in row], "diverged")
     return _collapse(finding, row, random)
@@ -83,7 +86,7 @@ def _collapse(finding: Finding, row: Sequence[Measured], random: dict[int, dict[
 def _evidence(row: Sequence[Measured], random: dict[int, dict[str, float]]) -> str:
     """Return the mean std × √d and the mean kNN beside that of the random initialisation, as far as they were measured."""
     stds = [m.std for m in row if m.std is not None]
-    neighbours = [m.top1["knn"] for m in row if "knn" in m.top1]
+    neighbours = [m.figures["knn"] for m in row if "knn" in m.figures]
     began = [random[m.seed]["knn"] for m in row if "knn" in random.get(m.seed, {})]
     said = f"; std x sqrt(d) {statistics.fmean(stds):.2f}" if stds else ""
     said += f", kNN {100 * statistics.fmean(neighbours):.1f}" if neighbours else ""

@@ -24,25 +24,34 @@ def row(name: str, top1: list[float | None], **changes: Any) -> dict[str, Any]:
         "before": {},
         "changes": {},
         "head": 0,
-        "published": None,
+        "published": [None],
         "runs": [],
         "at_seeds": [0, 1],
     }
-    return known | {"states": ["healthy"] * 2, "top1": {"lbfgs": top1}, "std": [0.9, 1.0], "difference": None, "verdicts": verdicts} | changes
+    return known | {"states": ["healthy"] * 2, "values": {"lbfgs": top1}, "std": [0.9, 1.0], "difference": None, "verdicts": verdicts} | changes
 
 
 def record(**changes: Any) -> dict[str, Any]:
     apart = {"points": -10.25, "interval": [-12.0, -8.5], "seeds": 2}
-    without = row("without", [0.5, 0.51], states=["collapsed"] * 2, difference=apart, changes={"method.stop_gradient": "false"}, published=0.1)
+    without = row("without", [0.5, 0.51], states=["collapsed"] * 2, difference=apart, changes={"method.stop_gradient": "false"}, published=[0.1])
     known = {"study": "stop-gradient", "question": "Does it collapse?", "source": "the paper", "remark": "", "scale": "small", "about": "two cores"}
-    known |= {"images": "bundled", "expected": "", "protocols": ["lbfgs"], "seeds": 2, "reference": "with", "noise": 3.14, "test_images": 2000}
-    known |= {"random": {"lbfgs": [0.57, 0.58]}, "rows": [row("with", [0.81, 0.83], published=67.7), without], "correlations": [], "grid": None}
+    known |= {
+        "images": "bundled",
+        "expected": "",
+        "figures": [{"name": "lbfgs", "protocol": "lbfgs", "metric": "top1"}],
+        "untrained": [None],
+        "seeds": 2,
+        "reference": "with",
+        "noise": 3.14,
+        "test_images": 2000,
+    }
+    known |= {"random": {"lbfgs": [0.57, 0.58]}, "rows": [row("with", [0.81, 0.83], published=[67.7]), without], "correlations": [], "grid": None}
     made = {"date": "2026-11-22T00:00:00", "versions": {"torch": "2.15.0"}, "python": "3.12", "platform": "Linux", "cores": 2}
     return known | {"curves": False, "made": made, "command": "stopgrad study stop-gradient", "commands": ["stopgrad pretrain x"]} | changes
 
 
 def written(folder: Path, *records: dict[str, Any]) -> str:
-    (folder / "results.json").write_text(json.dumps({"form": 1, "studies": {r["study"]: r for r in records}}))
+    (folder / "results.json").write_text(json.dumps({"form": 2, "studies": {r["study"]: r for r in records}}))
     return write_studies(folder, folder / "report.html").read_text()
 
 

@@ -1,6 +1,7 @@
 """The studies as values: every row is its base with exactly the named values, at every scale; findings name rows that are there."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -8,14 +9,21 @@ from pathlib import Path
 import pytest
 
 from stopgrad.config import differences
+from stopgrad.config.transfer import data_set
+from stopgrad.errors import UserError
 from stopgrad.plan import complete, overridden, recipe_name
 from stopgrad.studies.catalogue import STUDIES, choose
-from stopgrad.studies.resolve import Asked, begun_with
+from stopgrad.studies.judging import RANDOM
+from stopgrad.studies.resolve import Asked, beforehand, begun_with
 from stopgrad.studies.scales import SIZES
 from stopgrad.studies.study import Row, Scale, Study, Times, texts
 
 IMAGES: dict[Scale, int] = {"paper": 1_281_167, "gpu": 50_000, "small": 10_000}
 CASES = [(study, scale) for study in STUDIES.values() for scale in IMAGES]
+
+
+def numbers(published: float | Mapping[str, float] | None) -> Mapping[str, float]:
+    return published if isinstance(published, Mapping) else {} if published is None else {"": published}
 
 
 @pytest.mark.parametrize(("study", "scale"), CASES, ids=lambda v: getattr(v, "name", v))
@@ -27,6 +35,9 @@ def test_every_row_differs_from_its_base_in_exactly_the_named_values(study: Stud
         named = texts(row.changed(scale), begun)
         made = overridden(begun, named)
         found = {path if path in named else re.sub(r"\.\d+\b", "", path) for path in differences(begun, made)}
+        if "views.crops" in named:  # it makes the views anew
+            assert made.views != begun.views
+            found = {path for path in found if not path.startswith("views")} | {"views.crops"}
         assert found == named.keys(), f"{study.name}, {name}"
         again = overridden(complete(recipe, IMAGES[scale], None, None).run, {**SIZES[scale].changes, **base.changes, **base.always, **named})
         assert differences(made, again) == {}, "the row's command makes another run"
@@ -42,9 +53,10 @@ def test_a_study_reads_by_itself(study: Study) -> None:
         there = study.rows_at(scale)
         assert len(there) >= 2
         for name, row in there.items():
-            assert row.published is None or 0 < row.published < 100
+            assert all(0 < number < 100 for number in numbers(row.published).values())
             for finding in row.findings:
-                assert (finding.other in there and finding.other != name) if finding.kind in ("above", "below", "near") else not finding.other
+                assert (finding.other in {*there, RANDOM} - {name}) if finding.kind in ("above", "below", "near") else not finding.other
+                assert not finding.of or any(finding.of == figure.name for judging in study.judged[scale] for figure in judging.figures)
 
 
 def test_what_the_paper_found_agrees_with_its_own_numbers() -> None:
@@ -52,11 +64,12 @@ def test_what_the_paper_found_agrees_with_its_own_numbers() -> None:
     for study in STUDIES.values():
         for name, row in study.rows.items():
             for finding in row.findings:
-                other = study.rows[finding.other].published if finding.other else None
-                if row.published is not None and other is not None:
-                    apart = row.published - other
+                own = numbers(row.published)
+                other = numbers(study.untrained if finding.other == RANDOM else study.rows[finding.other].published if finding.other else None)
+                for figure in {finding.of} if finding.of else own.keys() & other.keys():
+                    apart = own[figure] - other[figure]
                     holds = {"above": apart > 0, "below": apart < 0, "near": abs(apart) <= finding.points}[finding.kind]
-                    assert holds, f"{study.name}: {name} {finding.words}, but the paper has {apart:+.1f}"
+                    assert holds, f"{study.name}: {name} {finding.words}, but the paper has {apart:+.1f} in {figure}"
 
 
 def test_a_multiple_is_of_the_bases_own_number() -> None:
@@ -98,3 +111,35 @@ def test_what_a_study_is_about_holds_for_other_images_and_recipes_too() -> None:
     _, method, before = begun_with(study.base["small"], asked)
     assert method == "simclr"
     assert before == {**SIZES["small"].changes, "train.epochs": "10", **study.base["small"].always}
+
+
+def test_data_sets_to_judge_on_are_asked_for_where_they_count(tmp_path: Path) -> None:
+    def told(name: str, *onto: str, scale: Scale = "small") -> None:
+        sets = [data_set(text) for text in onto]
+        asked = Asked(scale=scale, images="bundled", recipe=None, options={}, pairs=[], device="cpu", seeds=1, out=tmp_path, onto=sets)
+        beforehand(choose([name], scale, None), asked)
+
+    told("transfer", "pets=here")
+    told("detection", "coco-1x=here", scale="paper")
+    with pytest.raises(UserError, match="study detection: is judged on other images than it trains on; name them, as in --onto"):
+        told("detection")
+    with pytest.raises(UserError, match=r"--onto pets:mean_per_class=here: predictor judge on the images that they train on"):
+        told("predictor", "pets=here")
+    with pytest.raises(UserError, match=r"--onto cars:top1=here: at scale paper the name is the schedule, one of voc07, voc0712, coco-1x, coco-2x"):
+        told("detection", "cars=here", scale="paper")
+
+
+def test_columns_of_transfer_are_the_data_sets_each_by_its_metric() -> None:
+    onto = STUDIES["transfer"].onto
+    assert onto is not None
+    judgings = [judging for text in ("pets=a", "mine=b") for judging in onto("paper", data_set(text))]
+    assert [judging.words for judging in judgings] == [
+        ("--protocol", "lbfgs", "--settings", "simclr", "--data", "pets:mean_per_class=a"),
+        ("--protocol", "lbfgs", "--settings", "simclr", "--data", "mine=b"),
+    ]
+    assert [figure.key for judging in judgings for figure in judging.figures] == [("pets", "lbfgs", "", "mean_per_class"), ("mine", "lbfgs", "", "")]
+    onto = STUDIES["detection"].onto
+    assert onto is not None
+    (judging,) = onto("paper", data_set("coco-1x=c"))
+    assert [figure.name for figure in judging.figures] == [f"coco-1x {name}" for name in ("AP", "AP50", "AP75", "mask AP", "mask AP50", "mask AP75")]
+    assert judging.at(2).words[-2:] == ("--set", "seed=2")

@@ -1,6 +1,7 @@
 """Findings looked for in constructed numbers: they hold, do not, or cannot be told."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -72,6 +73,16 @@ def test_divergence_has_no_accuracy() -> None:
     assert judged(LEARNS, lost).outcome == "does not hold"
     assert judged(COLLAPSES, lost).outcome == "does not hold"
     assert judged(below("base"), lost).said == "no seed of both was judged"
+
+
+def test_another_figure_than_the_first() -> None:
+    few = [replace(m, figures=m.figures | {"1 %": m.figures["lbfgs"] - 0.3 * i}) for i, m in enumerate(BASE)]
+    finding = above("base", "1 %")
+    assert finding.words == "above base (1 %)"
+    assert (
+        verdict(finding, few, [replace(m, figures={"1 %": 0.1}) for m in few], {}, "lbfgs").said
+        == "+41.0 points, 95 % interval -32.3 to +114.3 over 3 paired seeds"
+    )
 
 
 def test_nothing_is_said_of_a_row_that_was_not_made() -> None:
