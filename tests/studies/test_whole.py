@@ -7,17 +7,23 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from stopgrad.cli import main
+from stopgrad.config.detection import DETECTION
 from stopgrad.runs import read_lines
 from stopgrad.studies.catalogue import STUDIES
 from stopgrad.studies.study import Study
+from tests.detection.made import rectangles, voc
 
+DETECTOR: dict[str, Any] = {"iterations": 2, "short_sides": (64,), "test_side": 64, "max_side": 128, "precise_bn": 2}
+PARTS = {"trainval": rectangles(3, 0), "test": rectangles(2, 1)}
 TOY = ["net.width=4", "views.size=8", "data.size=8", "train.precision=fp32"]
 
 
@@ -106,14 +112,18 @@ def test_every_study_runs_at_toy_size(study: Study, photos: Path, tmp_path: Path
         return {}
 
     monkeypatch.setattr("stopgrad.studies.command.work", in_here)
+    monkeypatch.setitem(DETECTION, "small", replace(DETECTION["small"], **DETECTOR))
+    judged_on = voc(tmp_path / "VOC2007", PARTS) if study.name == "detection" else photos
+    more = ("--epochs", "2", *(("--onto", f"d={judged_on}") if study.onto else ()))
     widest = any("8x" in name for name in study.rows_at("small"))
     smallest = any(name.startswith(("1/32", "batch 1/16")) for name in study.rows_at("small"))
     batch = 64 if smallest else 16
-    assert main(words(photos, tmp_path, study.name, batch=16 if widest else batch, more=("--epochs", "2"))) == 0
+    assert main(words(photos, tmp_path, study.name, batch=16 if widest else batch, more=more)) == 0
     rows = table(tmp_path, study.name)
+    figures = [figure["name"] for figure in json.loads((tmp_path / "results.json").read_text())["studies"][study.name]["figures"]]
     assert [row["row"] for row in rows] == list(study.rows_at("small"))
     for row in rows:
-        assert row["monitor"] == "diverged" or 0 <= float(row["lbfgs"]) <= 1
+        assert row["monitor"] == "diverged" or all(0 <= float(row[figure]) <= 1 for figure in figures)
     assert main(["report", str(tmp_path)]) == 0
 
 
@@ -124,6 +134,9 @@ def test_what_can_be_known_without_torch_is_answered_without_it(photos: Path, tm
         (["study", "predictor", "--rows", "nonne"], "did you mean 'none'?"),
         (["study", "predictor", "--scale", "gpu"], "--scale gpu: needs images"),
         (["study", "predictor", "--set", "method.predictor=fixed"], "is what the row 'none' of predictor changes"),
+        (["study", "transfer"], "as in --onto pets=PATH"),
+        (["study", "transfer", "--onto", "pets=nowhere"], "nowhere"),
+        (["study", "predictor", "--onto", f"pets={photos}"], "judge on the images that they train on"),
         (["study", "predictor", "--data", str(tmp_path / "nothing")], "nothing"),
     ):
         script = f"import sys; from stopgrad.cli import main; status = main({asked!r}); assert 'torch' not in sys.modules; sys.exit(status)"
