@@ -17,8 +17,10 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from stopgrad import __version__
+from stopgrad.distributed import everyones, wait
 from stopgrad.errors import UserError
 from stopgrad.files import sync
+from stopgrad.world import world
 
 FORM = 1
 """Version of the written form."""
@@ -80,9 +82,32 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
             passed_over.append(f"{path}: {damage}; set aside as {aside.name}")
             continue
         return Checkpoint(manifest["step"], tensors, manifest["record"], passed_over)
+    passed_over = passed_over or [f"{path.name} was set aside before" for path in sorted(folder.glob("damaged-*"))]
     if passed_over:
         raise UserError(f"{folder}: no whole checkpoint is left ({'; '.join(passed_over)}); delete {folder} to start anew")
     return None
+
+
+def load_together(folder: Path) -> Checkpoint | None:
+    """Return what ``load_checkpoint`` does, the same in every process; the first sets damaged ones aside before the others look.
+
+    Raises UserError in every process where one has nothing to go on from, or another step than the others.
+    """
+    found, wrong = None, ""
+    if not world().first:
+        wait()
+    try:
+        found = load_checkpoint(folder)
+    except UserError as error:
+        wrong = str(error)
+    if world().first:
+        wait()
+    told = everyones((wrong, None if found is None else found.step))
+    if first_wrong := next((line for line, _ in told if line), ""):
+        raise UserError(first_wrong)
+    if len(set(told)) > 1:
+        raise UserError(f"{folder}: the processes see different newest checkpoints; is the folder shared, and up to date everywhere?")
+    return found
 
 
 class Damaged(Exception):

@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from stopgrad.checkpoint import load_checkpoint, save_checkpoint
+from stopgrad.checkpoint import load_together, save_checkpoint
 from stopgrad.config import Run
-from stopgrad.distributed import average_, everyones, mine, size, sums, wait
+from stopgrad.distributed import average_, mine, size, sums
 from stopgrad.errors import UserError
 from stopgrad.finite import Finite
 from stopgrad.keys import seed_of
@@ -199,13 +199,7 @@ def _save(run: Run, directory: RunDirectory, step: int, method: Method, optimize
 
 def _resume(directory: RunDirectory, method: Method, optimizer: Optimizer, journal: Journal) -> int:
     """Take up the newest whole checkpoint and return its step; 0 when there is none."""
-    if not world().first:
-        wait()  # for the first process to set damaged ones aside
-    saved = load_checkpoint(directory.checkpoints)
-    if world().first:
-        wait()
-    if len(set(everyones(None if saved is None else saved.step))) > 1:
-        raise UserError(f"{directory.checkpoints}: the processes see different newest checkpoints; is the folder shared, and up to date everywhere?")
+    saved = load_together(directory.checkpoints)
     if saved is None:
         directory.cut_metrics(0)
         return 0

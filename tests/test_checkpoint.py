@@ -9,6 +9,7 @@ import torch
 
 from stopgrad.checkpoint import load_checkpoint, save_checkpoint
 from stopgrad.errors import UserError
+from tests.launched import torchrun
 
 
 def save(folder: Path, step: int, keep: int = 3, milestone: bool = False) -> Path:
@@ -106,3 +107,28 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert found is not None
     assert found.step == 1
     assert not list(tmp_path.glob(".tmp-*"))
+
+
+def test_all_damaged_is_an_error_also_when_it_is_asked_again(tmp_path: Path) -> None:
+    damage_flip_state(save(tmp_path, 1))
+    for said in ("altered", "was set aside before"):
+        with pytest.raises(UserError, match=f"no whole checkpoint is left .*{said}"):
+            load_checkpoint(tmp_path)
+
+
+def what_processes_say(*folders: Path) -> list[str]:
+    torchrun(2, "tests.resuming", *map(str, folders))
+    return [folders[0].with_name(f"said-{rank}").read_text() for rank in range(2)]
+
+
+@pytest.mark.whole
+def test_processes_go_on_from_the_same_step_or_not_at_all(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    assert what_processes_say(one) == ["nothing"] * 2
+    save(one, 1)
+    damage_flip_state(save(one, 2))
+    assert what_processes_say(one) == ["step 1"] * 2
+    assert [path.name for path in one.glob("damaged-*")] == ["damaged-1-step-00000002"], "set aside once"
+    assert all("the processes see different newest checkpoints" in said for said in what_processes_say(one, other))
+    damage_flip_state(save(other, 3))
+    assert all(said.startswith(f"refused: {other}: no whole checkpoint is left") for said in what_processes_say(other))

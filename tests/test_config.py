@@ -44,6 +44,8 @@ def test_a_field_of_all_views_is_set_at_once(toy: Run) -> None:
         ("optm.lr", "1", "did you mean 'optim'"),
         ("optim.lr", "fast", "optim.lr: 'fast' is not a number"),
         ("train.epochs", "1.5", "not a whole number"),
+        ("optim.lr", "inf", "'inf' is not a number"),
+        ("views.0.scale", "nan,1", "'nan' is not a number"),
         ("train.recompute", "yes", "true or false"),
         ("train.compile", "true", "'true' is none of no, default, reduce-overhead, max-autotune"),
         ("method.similarity", "cosin", "did you mean 'cosine'"),

@@ -1,5 +1,6 @@
 """A run to JSON and back, overrides by path, and the difference of two runs. Every error names the field."""
 
+import math
 import types
 from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
@@ -170,9 +171,12 @@ def _parse(kind: Any, text: str, path: str) -> Any:
         return text.lower() == "true"
     if kind in (int, float):
         try:
-            return kind(text)
+            value = kind(text)
         except ValueError:
-            raise UserError(f"{path}: {text!r} is not {_KINDS[kind]}") from None
+            value = math.nan
+        if not math.isfinite(value):
+            raise UserError(f"{path}: {text!r} is not {_KINDS[kind]}")
+        return value
     return _typed(kind, text, path)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stopgrad import distributed
-from stopgrad.checkpoint import load_checkpoint, save_checkpoint
+from stopgrad.checkpoint import load_together, save_checkpoint
 from stopgrad.config.detection import Detection
 from stopgrad.detection.examples import Colours, chosen, example
 from stopgrad.detection.models import Detector
@@ -160,7 +160,7 @@ def _tensors(model: Detector, optimizer: torch.optim.SGD) -> dict[str, Tensor]:
 
 def _resume(folder: Path, model: Detector, optimizer: torch.optim.SGD, tell: Tell) -> tuple[int, dict[str, float]]:
     """Take up the newest whole checkpoint; return the iterations made, and the losses summed since the last line."""
-    saved = load_checkpoint(folder / "checkpoints")
+    saved = load_together(folder / "checkpoints")
     step = 0 if saved is None else saved.step
     losses = folder / "losses.jsonl"
     if world().first:

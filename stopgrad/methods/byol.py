@@ -48,18 +48,18 @@ class BYOL(Method):
         loss = (2 + 2 * cosine(q1, t2)) + (2 + 2 * cosine(q2, t1))
         if not self.cfg.beta:
             return Output(loss, (z1.detach(), z2.detach()), (q1.detach(), q2.detach()))
-        apart, candidates = self.negatives(torch.cat([q1, q2]), all_views(t1, t2))
-        chance = 4 * (1 + self.cfg.temperature * math.log(candidates)) if self.cfg.beta == 1 else None  # else equal outputs may have the least loss
-        return Output(loss + 4 * self.cfg.beta * apart, (z1.detach(), z2.detach()), (q1.detach(), q2.detach()), chance=chance)
+        pushed = self.negatives(torch.cat([q1, q2]), all_views(t1, t2))
+        # No chance is told: 4 is a part of this loss whatever is learned, and its share of that at chance would say little.
+        return Output(loss + 4 * self.cfg.beta * pushed, (z1.detach(), z2.detach()), (q1.detach(), q2.detach()))
 
-    def negatives(self, q: Tensor, targets: Tensor) -> tuple[Tensor, int]:
-        """Return α ln Σ exp(s/α) over all views but itself, the mean over the anchors q (2n, d), and how many these are.
+    def negatives(self, q: Tensor, targets: Tensor) -> Tensor:
+        """Return α ln Σ exp(s/α) over all views but itself, the mean over the anchors q (2n, d).
 
         The paper's link to contrastive methods: with weight β = 1 beside minus the similarity of the positive this is α times SimCLR's loss.
         """
         itself, _ = places(len(q) // 2, len(targets) // 2, q.device)
         s = similarities(F.normalize(q.float(), dim=1), targets) / self.cfg.temperature
-        return self.cfg.temperature * s.scatter(1, itself[:, None], -math.inf).logsumexp(dim=1).mean(), len(targets) - 1
+        return self.cfg.temperature * s.scatter(1, itself[:, None], -math.inf).logsumexp(dim=1).mean()
 
     def targets(self, x: Tensor, z: Tensor) -> Tensor:
         """Return the target's projection of a view; without a momentum encoder, the online one (App. J of v3)."""

@@ -29,7 +29,7 @@ from stopgrad.protocols.features import Labelled, Preparation, features
 from stopgrad.protocols.layerwise import groups
 from stopgrad.protocols.lbfgs import hold_out
 from stopgrad.protocols.metrics import metric_of
-from stopgrad.protocols.objective import doubts, loss_of, refuse_unlearnable, value_of
+from stopgrad.protocols.objective import counted_of, doubts, loss_of, refuse_unlearnable, value_of
 from stopgrad.protocols.tune import Lesson, NotFinite, batch_of, steps_of, train
 from stopgrad.runs import append_line, read_lines
 
@@ -235,7 +235,7 @@ def _trained(task: Task, settings: Finetune, rows: Tensor, folder: Path | None, 
     if settings.bn_momentum == "images":
         _set_bn_momentum(network, len(images) / batch_of(settings, len(images)))
     loss = loss_of(images.labels.to(task.device), settings.smoothing)
-    lesson = Lesson(fetch=images.fetch, images=len(images), loss=loss, prep=task.prep)
+    lesson = Lesson(fetch=images.fetch, images=len(images), loss=loss, counted=counted_of(images.labels), prep=task.prep)
     rates = groups(network, settings.layer_decay, settings.head_lr, plain_fc=settings.optimiser == "lars")
     ended = train(network, rates, lesson, settings, folder, lambda line: tell(f"{_who(settings)}: {line}"))
     return network.eval(), ended

@@ -40,6 +40,20 @@ def loss_of(labels: Tensor, smoothing: float) -> Callable[[Tensor, Tensor, Tenso
     return one if labels.ndim == 1 else several
 
 
+def counted_of(labels: Tensor) -> Callable[[Tensor], float]:
+    """Return of how many terms that loss is the mean, by the numbers of the images: images, or entries that count."""
+    if labels.ndim == 1:
+        return len
+    entries = labels.count_nonzero(1).cpu()
+    return lambda numbers: int(entries[numbers].sum())
+
+
+def refuse_smoothing(who: str, settings: Finetune) -> None:
+    """Raise UserError, ``who`` in front, where labels of several classes an image were to be smoothed."""
+    if settings.smoothing:
+        raise UserError(f"{who}: smoothing: is for images of one class each, and these may show several; take smoothing=0")
+
+
 def value_of(logits: Tensor, labels: Tensor, metric: Metric) -> float:
     """Return the ``metric``, 0..1, of ``logits`` (N, classes) on held-out images of ``labels``, both on the CPU.
 
@@ -81,8 +95,7 @@ def doubts(labels: Tensor, classes: int, held: Tensor) -> list[str]:
 
 
 def _refuse_several(who: str, presence: Tensor, settings: Finetune, cells: int) -> None:
-    if settings.smoothing:
-        raise UserError(f"{who}: smoothing: is for images of one class each, and these may show several; take smoothing=0")
+    refuse_smoothing(who, settings)
     if not _told_apart(presence):
         raise UserError(f"{who}: the {len(presence)} training images show no class in some and not in others; give more labelled images")
     if cells == 1:

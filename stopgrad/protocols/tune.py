@@ -40,6 +40,8 @@ class Lesson:
     """Numbered from 0."""
     loss: Callable[[Tensor, Tensor, Tensor], Tensor]
     """(logits (n, classes) float32, their views (n, C, S, S), numbers of the images (n,) on the CPU) to the mean loss, a scalar."""
+    counted: Callable[[Tensor], float] = len
+    """Of how many terms the loss of images of these numbers is the mean: what a part of a batch weighs."""
     prep: Preparation
     """Its size, mean and std are those of the views."""
 
@@ -147,7 +149,7 @@ def _gradients(
         views = views.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
             logits = network(views)
-        loss = lesson.loss(logits.float(), views, numbers[part]) * (len(part) / len(rows))
+        loss = lesson.loss(logits.float(), views, numbers[part]) * (lesson.counted(numbers[part]) / max(lesson.counted(numbers), 1))
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
     return total, float(optimizer.gradient_norm())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stopgrad.beforehand import FLAGS, check, overrides_of
 from stopgrad.config import Run
+from stopgrad.config.crops import PATH
 from stopgrad.config.transfer import DataSet
 from stopgrad.errors import UserError
 from stopgrad.images.place import BUNDLED
@@ -129,10 +130,21 @@ def _refuse_onto(studies: Sequence[Study], asked: Asked) -> None:
 def _refuse_both(study: Study, name: str, row: Row, asked: Asked) -> None:
     """Raise UserError where a row sets what was set of all rows; a multiple of it is one of what was set."""
     typed = overrides_of(asked.options, asked.pairs)
-    for path, value in row.changed(asked.scale).items():
-        if path in typed and isinstance(value, str):
-            option = next((f"--{flag}" for flag, field in FLAGS.items() if field == path), f"--set {path}")
-            raise UserError(f"{option} {typed[path]}: is what the row {name!r} of {study.name} changes (to {value}); leave it to the study")
+    fixed = {path: f"what the row {name!r} of {study.name} changes (to {v})" for path, v in row.changed(asked.scale).items() if isinstance(v, str)}
+    fixed |= {path: f"what {study.name} is about (it is {v})" for path, v in study.base_of(name, asked.scale).always.items() if v != typed.get(path)}
+    for path, text in typed.items():
+        for other, why in fixed.items():
+            if _same_field(path, other):
+                option = next((f"--{flag}" for flag, field in FLAGS.items() if field == path), f"--set {path}")
+                raise UserError(f"{option} {text}: is {why}; leave it to the study")
+
+
+def _same_field(a: str, b: str) -> bool:
+    """Return whether setting ``a`` and setting ``b`` touch a field in common: those of all views and of one of them do."""
+    left, right = a.split("."), b.split(".")
+    if PATH in (a, b) and {left[0], right[0]} == {"views"}:  # it makes sizes anew
+        return {left[-1], right[-1]} <= {"crops", "size"}
+    return left[-1] == right[-1] and left[0] == right[0] and (left == right or len(left) != len(right))
 
 
 def planned(study: Study, rows: Mapping[str, Row], asked: Asked, splits: "Splits", has_gpu: Callable[[], bool]) -> dict[str, Planned]:

@@ -54,7 +54,8 @@ LOSSES = Study(
         "margin, semi-hard": _loss(57.5, {"method.loss": "margin", **SEMI_HARD}, above("margin")),
     },
     remark="Semi-hard: of an anchor's negatives only those count that are farther than its positive by less than the margin, 0.4. Those that count "
-    "have equal parts of its loss but under NT-Xent. All rows share the rate and the temperature.",
+    "have equal parts of its loss but under NT-Xent. All rows share the rate and the temperature; the "
+    "paper's numbers are of the best rate, temperature and margin of each, with negatives of one view only (App. B.10).",
 )
 
 STRENGTHS = (("1/8", 0.125, 59.6), ("1/4", 0.25, 61.0), ("1/2", 0.5, 62.6))

@@ -11,6 +11,7 @@ from torch import nn
 
 from stopgrad.config import Data
 from stopgrad.config.transfer import DataSet, Metric
+from stopgrad.config.tuning import Finetune
 from stopgrad.errors import UserError
 from stopgrad.images.bad import refuse_several
 from stopgrad.images.opened import open_images, refuse_unjudgeable
@@ -22,6 +23,7 @@ from stopgrad.nets.files import digest
 from stopgrad.protocols.cache import FeatureCache
 from stopgrad.protocols.judge import Settings, Subject, for_several, judge
 from stopgrad.protocols.metrics import metric_of
+from stopgrad.protocols.objective import refuse_smoothing
 from stopgrad.runs import append_line, read_lines
 from stopgrad.what import What
 
@@ -82,6 +84,8 @@ def _opened(one: DataSet, settings: Settings, labels: LabelRule) -> tuple[Splits
         several = splits.train.presence is not None
         if not for_several(settings):
             refuse_several(splits, settings.protocol)
+        if several and isinstance(settings, Finetune):
+            refuse_smoothing(f"{settings.protocol} ({settings.name})", settings)
         return splits, metric_of(one.metric, several, settings.protocol)
     except UserError as error:
         raise UserError(f"{one.name}: {error}") from None

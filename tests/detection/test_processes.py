@@ -1,9 +1,6 @@
 """Detectors trained in two processes are those of one; killed, they go on, in as many processes or in another number; one writes."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,14 +12,7 @@ from stopgrad.detection.sampling import Sampler
 from stopgrad.runs import read_lines
 from tests.detection.made import coco, coco_record, rectangles, voc
 from tests.detection.processes import run
-
-
-def torchrun(count: int, *words: str, ends: int = 0) -> str:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "-m"]
-    own = os.environ | {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
-    done = subprocess.run([*launcher, *words], capture_output=True, text=True, timeout=240, check=False, env=own)
-    assert done.returncode == ends, done.stderr[-3000:]
-    return done.stdout + done.stderr
+from tests.launched import torchrun
 
 
 def state(folder: Path) -> dict[str, torch.Tensor]:
@@ -61,7 +51,7 @@ def test_two_processes_are_one(masks: bool, data: Path, tmp_path: Path) -> None:
         assert together["scores"] == pytest.approx(alone["scores"], abs=1e-3)
 
 
-@pytest.mark.whole
+@pytest.mark.slow
 def test_killed_it_goes_on_in_any_number_of_processes(data: Path, tmp_path: Path) -> None:
     words = ("tests.detection.processes", str(data))
     torchrun(2, *words, str(tmp_path / "whole"), "C4")

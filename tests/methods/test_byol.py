@@ -155,16 +155,6 @@ def test_with_negatives_and_without_predictor_and_target_it_is_simclr() -> None:
     output = method(x1, x2)
     assert output.loss.item() == pytest.approx(4 + 4 * 0.3 * nt_xent.item(), rel=1e-5)
     assert apart(gradient(method, output.loss), gradient(method, 4 * 0.3 * nt_xent)) < 1e-4
-    assert output.chance == pytest.approx(4 + 4 * 0.3 * math.log(11))
-
-
-def test_equal_outputs_have_the_loss_at_chance_with_negatives() -> None:
-    method = byol(projector=(3,), predictor_hidden=None, beta=1.0, temperature=0.2)
-    method.backbone, method.projector = pixels(3), nn.Sequential()
-    method.target = nn.Sequential(method.backbone)
-    output = method(images([[1, 2, 3]] * 4), images([[1, 2, 3]] * 4))
-    assert output.chance is not None
-    assert output.loss.item() == pytest.approx(output.chance, rel=1e-6)
 
 
 def test_what_is_said_of_a_loss_with_negatives() -> None:
@@ -172,8 +162,7 @@ def test_what_is_said_of_a_loss_with_negatives() -> None:
     assert (plain.negatives, plain.one_part, plain.lowest_loss) == (False, False, 0)
     assert (with_negatives.negatives, with_negatives.one_part, with_negatives.lowest_loss) == (True, True, None)
     x1, x2 = views()
-    assert byol()(x1, x2).chance is None
-    assert byol(beta=0.5)(x1, x2).chance is None, "equal outputs may then have the least loss of all"
+    assert {byol(beta=beta)(x1, x2).chance for beta in (0.0, 0.5, 1.0)} == {None}, "a part of it is constant, and would hide that it learns"
 
 
 @pytest.mark.parametrize(("layers", "kinds"), [(1, "Linear"), (3, "Linear BatchNorm1d ReLU Linear BatchNorm1d ReLU Linear")])

@@ -1,9 +1,6 @@
 """Promise 4: N processes equal one, for every method; promise 3 with three of them; and what happens when their number changes."""
 
 import hashlib
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,20 +9,11 @@ import torch
 from safetensors.torch import load_file
 
 from stopgrad.runs import read_lines
+from tests.launched import torchrun
 from tests.promises.processes import train
 from tests.toys import TOYS
 
 pytestmark = pytest.mark.whole
-
-
-def torchrun(count: int, *words: str, ends: int = 0) -> str:
-    """Start ``count`` processes on the CPU and return what they said; ``ends``: the launcher's exit status."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "-m", "tests.promises.processes", *words]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=240, check=False, env=os.environ | {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
-    )
-    assert done.returncode == ends, done.stderr[-3000:]
-    return done.stderr
 
 
 def state(run: Path, step: int) -> dict[str, torch.Tensor]:
@@ -76,8 +64,8 @@ def test_n_processes_equal_one(name: str, alone: Path, several: Path) -> None:
 @pytest.mark.parametrize("several", [3], indirect=True)  # a sum of two has one order: two cannot show it
 def test_three_processes_resume_bit_for_bit(several: Path, tmp_path: Path) -> None:
     """Killed in the middle and started again, three processes end where three undisturbed ones do."""
-    torchrun(3, str(tmp_path), "moco", "--kill-at", "3", ends=1)
-    torchrun(3, str(tmp_path), "moco")
+    torchrun(3, "tests.promises.processes", str(tmp_path), "moco", "--kill-at", "3", ends=1)
+    torchrun(3, "tests.promises.processes", str(tmp_path), "moco")
     assert final(tmp_path / "moco") == final(several / "moco")
 
 
@@ -85,28 +73,28 @@ def test_three_processes_resume_bit_for_bit(several: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", TOYS)
 def test_every_method_resumes_bit_for_bit_in_three_processes(name: str, tmp_path: Path) -> None:
     for folder, kill in (("undisturbed", None), ("killed", "3"), ("killed", None)):
-        torchrun(3, str(tmp_path / folder), name, *(["--kill-at", kill] if kill else []), ends=1 if kill else 0)
+        torchrun(3, "tests.promises.processes", str(tmp_path / folder), name, *(["--kill-at", kill] if kill else []), ends=1 if kill else 0)
     assert final(tmp_path / "killed" / name) == final(tmp_path / "undisturbed" / name)
 
 
 def test_the_number_of_processes_may_change_with_synchronised_bn(alone: Path, tmp_path: Path) -> None:
-    torchrun(3, str(tmp_path), "simsiam", "--kill-at", "3", ends=1)
-    torchrun(2, str(tmp_path), "simsiam")
+    torchrun(3, "tests.promises.processes", str(tmp_path), "simsiam", "--kill-at", "3", ends=1)
+    torchrun(2, "tests.promises.processes", str(tmp_path), "simsiam")
     for key, x in state(alone / "simsiam", 5).items():
         assert same(state(tmp_path / "simsiam", 5)[key], x), key
 
 
 def test_local_bn_is_each_process_its_own_and_refuses_another_number(alone: Path, tmp_path: Path) -> None:
-    torchrun(2, str(tmp_path), "simsiam", "--kill-at", "3", "--bn", "local", ends=1)
+    torchrun(2, "tests.promises.processes", str(tmp_path), "simsiam", "--kill-at", "3", "--bn", "local", ends=1)
     first = [read_lines(folder / "simsiam" / "metrics.jsonl")[0]["loss"] for folder in (alone, tmp_path)]
     assert abs(first[0] - first[1]) > 1e-3  # not synchronised: the option does something
-    said = torchrun(3, str(tmp_path), "simsiam", "--bn", "local", ends=1)
+    said = torchrun(3, "tests.promises.processes", str(tmp_path), "simsiam", "--bn", "local", ends=1)
     assert "was begun in 2 processes with BN of each its own" in said
     assert "--bn sync" in said
 
 
 def test_an_error_in_one_process_names_it_and_ends_all(tmp_path: Path) -> None:
-    said = torchrun(3, str(tmp_path), "simsiam", "--fail", "1", ends=1)
+    said = torchrun(3, "tests.promises.processes", str(tmp_path), "simsiam", "--fail", "1", ends=1)
     assert "process 1: made up" in said
     for _ in range(50):  # the launcher is gone; its processes may take a moment
         left = [p for p in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path) in p.read_bytes().decode(errors="replace")]

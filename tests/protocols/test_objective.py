@@ -14,7 +14,7 @@ from stopgrad.errors import UserError
 from stopgrad.images.pool import Pool
 from stopgrad.protocols.features import Labelled
 from stopgrad.protocols.metrics import precisions
-from stopgrad.protocols.objective import doubts, loss_of, refuse_unlearnable, sigmoid_cross_entropy, value_of
+from stopgrad.protocols.objective import counted_of, doubts, loss_of, refuse_unlearnable, sigmoid_cross_entropy, value_of
 
 SETTINGS = Finetune(name="toy", lr=(0.1,), batch=4, epochs=(1,))
 
@@ -70,6 +70,16 @@ def test_the_labels_of_the_images_at_hand_are_taken() -> None:
     one = torch.tensor([0, 1, 2, 3, 4, 0, 1, 2, 3])
     smooth = loss_of(one, 0.1)(logits[numbers], torch.empty(0), numbers)
     assert float(smooth) == float(functional.cross_entropy(logits[numbers], one[numbers], label_smoothing=0.1))
+
+
+def test_parts_of_a_batch_weigh_by_the_entries_that_count() -> None:
+    z, y = drawn(8, 5)
+    y[:4, 1:] = 0  # difficult, in one half of the batch
+    logits, labels, numbers = torch.from_numpy(z), torch.from_numpy(y), torch.arange(8)
+    loss, counted = loss_of(labels, 0.0), counted_of(labels)
+    parts = [loss(logits[part], torch.empty(0), part) * counted(part) / counted(numbers) for part in numbers.chunk(2)]
+    assert float(sum(parts)) == pytest.approx(float(loss(logits, torch.empty(0), numbers)), rel=1e-6)
+    assert counted_of(torch.tensor([1, 0, 2]))(torch.tensor([0, 2])) == 2
 
 
 def test_the_value_is_the_metrics() -> None:

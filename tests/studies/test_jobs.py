@@ -124,6 +124,12 @@ def test_mistakes_are_told_before_images_are_opened(tmp_path: Path) -> None:
     chosen = choose(["predictor"], "small", None)
     with pytest.raises(UserError, match=r"--set method.predictor fixed: is what the row 'none' of predictor changes \(to none\)"):
         beforehand(chosen, asked(tmp_path, pairs=["method.predictor=fixed"]))
+    composition = choose(["composition"], "small", None)
+    for typed in ("views.scale=0.5,1", "views.1.scale=0.5,1"):
+        with pytest.raises(UserError, match=r"--set views\.(1\.)?scale 0\.5,1: is what composition is about .*; leave it to the study"):
+            beforehand(composition, asked(tmp_path, pairs=[typed]))
+    with pytest.raises(UserError, match=r"--set views\.size 16: is what the row 'multi-crop' of swav-crops changes"):
+        beforehand(choose(["swav-crops"], "small", None), asked(tmp_path, pairs=["views.size=16"]))
     with pytest.raises(UserError, match="did you mean 'width'"):
         beforehand(chosen, asked(tmp_path, pairs=["net.widht=3"]))
     with pytest.raises(UserError, match=r"--epochs 3 and --set train\.epochs=4 contradict"):

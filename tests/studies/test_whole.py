@@ -38,7 +38,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def words(photos: Path, out: Path, *studies: str, batch: int = 16, more: tuple[str, ...] = ()) -> list[str]:
-    settings = [w for s in TOY for w in ("--set", s)]
+    settings = [w for s in TOY if s != "views.size=8" or "swav-crops" not in studies for w in ("--set", s)]
     shared = ["--data", str(photos), "--recipe", "demo", "--batch", str(batch), "--device", "cpu", "--out", str(out)]
     return ["study", *studies, *shared, *settings, *more]
 
