@@ -70,6 +70,8 @@ class Parts:
     test: Labelled
     classes: int
     prep: Preparation
+    notes: tuple[str, ...]
+    """What a reader of a number on them should know."""
 
 
 def parts(splits: Splits, data: Data, device: torch.device, tell: Callable[[str], None]) -> Parts:
@@ -80,7 +82,13 @@ def parts(splits: Splits, data: Data, device: torch.device, tell: Callable[[str]
     assert test is not None
     lenient = replace(data, max_bad=1.0)  # training has decided how many may be bad; here they are named
     supplies = [open_supply(part, lenient, device, tell, naming(tell))[0] for part in (train, test)]
-    return Parts(labelled(supplies[0], train, data), labelled(supplies[1], test, data), len(train.classes), preparation(data, supplies[0]))
+    notes = [
+        f"{missing} of the {len(part)} {name} images cannot be read, and are left out"
+        for name, part, supply in zip(("training", "test"), (train, test), supplies, strict=True)
+        if (missing := len(part) - len(supply.keep))
+    ]
+    images = [labelled(supply, part, data) for supply, part in zip(supplies, (train, test), strict=True)]
+    return Parts(images[0], images[1], len(train.classes), preparation(data, supplies[0]), tuple(notes))
 
 
 def images_digest(splits: Splits) -> str:
@@ -145,7 +153,7 @@ def evaluations(
     """
     images = parts(splits, data, device, tell)
     same = images_digest(splits)
-    settings = [fitting(s, len(images.train)) for s in settings]
+    fitted = [fitting(s, len(images.train)) for s in settings]
     kept = None if folder is None else FeatureCache(folder.features, tell=tell)
     for kind, featuriser in kinds.items():
         weights = digest(featuriser) if isinstance(featuriser, Backbone) else None
@@ -159,7 +167,8 @@ def evaluations(
             name=kind,
             cache=kept,
         )
-        for one in settings:
+        for one, notes in fitted:
+            subject = replace(subject, notes=(*images.notes, *notes))
             about: dict[str, Any] = {"features": kind, "weights_sha256": weights, "step": step if kind == "backbone" else 0, "images_sha256": same}
             if isinstance(one, Finetune):
                 if weights is not None:
@@ -227,9 +236,12 @@ def where(subject: Subject) -> dict[str, str]:
     return {} if subject.keep is None else {"classifier": subject.keep.classifier.name}
 
 
-def fitting(settings: Settings, images: int) -> Settings:
-    """Return kNN with a k that few images allow: a fifth of them at most."""
-    return replace(settings, k=min(settings.k, max(1, images // 5))) if isinstance(settings, Knn) else settings
+def fitting(settings: Settings, images: int) -> tuple[Settings, tuple[str, ...]]:
+    """Return kNN with a k that few training images allow, a fifth of them at most, and what a reader should know of that."""
+    most = max(1, images // 5)
+    if not isinstance(settings, Knn) or settings.k <= most:
+        return settings, ()
+    return replace(settings, k=most), (f"knn: k is {most} instead of {settings.k}, a fifth of the {images} training images",)
 
 
 def knn_probe(run: Run, splits: Splits, device: torch.device) -> Callable[[nn.Module], dict[str, float]] | None:
@@ -240,7 +252,7 @@ def knn_probe(run: Run, splits: Splits, device: torch.device) -> Callable[[nn.Mo
     classes = len(train.classes)
     bank, queries = (_sample(part, run.data, most, device) for part, most in ((train, PROBE_BANK), (test, PROBE_QUERIES)))
     prep = preparation(run.data, bank[1])
-    settings = fitting(Knn(), len(bank[0]))
+    settings, _ = fitting(Knn(), len(bank[0]))
 
     def probe(backbone: nn.Module) -> dict[str, float]:
         subject = Subject(featuriser=backbone, train=bank[0], test=queries[0], classes=classes, prep=prep, device=device)

@@ -1,9 +1,10 @@
 """One way in: whatever a backbone is taken from, opened as what judging, export and further training need of it."""
 
 import copy
+import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -166,9 +167,22 @@ def say(what: What, tell: Callable[[str], object]) -> None:
         raise UserError(f"{file.parent}: a run's folder; choose another --out")
     text = (json.dumps(what.about, indent=2, ensure_ascii=False) + "\n").encode()
     if file.exists() and file.read_bytes() != text:
-        raise UserError(f"{file}: is of another backbone, or of other sizes and colours; choose another --out")
+        raise UserError(f"{file}: {_unlike(file, what.about)}; choose another --out")
     if world().first:
         write_whole(file, text)
+
+
+def _unlike(file: Path, about: Mapping[str, Any]) -> str:
+    """Return in what ``file``, written for another backbone or size, differs from ``about``."""
+    try:
+        there, here = json.loads(file.read_text()), json.loads(json.dumps(about))
+        if there["digest"] != here["digest"]:
+            return f"is of {there['name']}, whose weights are others"
+        differing = [f"{key} {there['settings'].get(key)}, asked for {value}" for key, value in here["settings"].items()]
+        changed = [line for line, (key, value) in zip(differing, here["settings"].items(), strict=True) if there["settings"].get(key) != value]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "is damaged"
+    return f"is of {', '.join(changed)}" if changed else "says something else of the same backbone"
 
 
 def _meant(text: str, asked: Asked, module: nn.Module | None) -> Wanted:
@@ -225,8 +239,9 @@ def _data(channels: int, size: int, mean: tuple[float, ...], std: tuple[float, .
 def _no_run(
     name: str, kinds: dict[Kind, nn.Module], net: Net | None, data: Data, sha: str, about: dict[str, Any], notes: tuple[str, ...], out: Path | None
 ) -> What:
-    folder = out or Path("evaluations") / f"{name}-{sha[:8]}"
     prepared = {"channels": data.channels, "size": data.size, "mean": data.mean, "std": data.std}
+    known = hashlib.sha256(json.dumps([sha, prepared]).encode()).hexdigest()[:8]
+    folder = out or Path("evaluations") / f"{name}-{known}"
     return What(
         name=name,
         kinds=kinds,

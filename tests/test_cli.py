@@ -81,7 +81,7 @@ def test_every_command_has_help_with_an_example(verb: str, capsys: pytest.Captur
         (["evaluate", ".", "--set", "knn.temperature=0"], "knn: the temperature is 0.0; take one above 0"),
         (["evaluate", ".", "--protocol", "linear", "--set", "batch=0"], "linear: batch and epochs are at least 1"),
         (["evaluate", ".", "--set", "lbfgs.held_out=1"], "held_out is a share between 0 and 1"),
-        (["evaluate", ".", "--protocol", "svm", "--set", "costs=nan"], "must be above 0"),
+        (["evaluate", ".", "--protocol", "svm", "--set", "costs=nan"], "is not a number"),
         (["evaluate", ".", "--set", "k"], "a field and its value, such as k=VALUE"),
         (["evaluate", ".", "--set", "k=many"], "k: 'many' is not a whole number"),
         (["evaluate", ".", "--set", "temprature=1"], "did you mean 'temperature'?"),

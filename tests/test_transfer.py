@@ -224,6 +224,7 @@ def test_mistakes_are_told_before_anything_is_computed(candidates: dict[str, Can
         (DataSet(name="v", path=voc07), Knn(k=5), "v: knn: needs one class an image"),
         (DataSet(name="v", path=voc07), SEMI["small-1"], "v: semi: needs one class an image"),
         (DataSet(name="v", path=voc07, metric="top1"), FINETUNE["small"], "v: finetune: top1 is no metric of images that may show several"),
+        (DataSet(name="v", path=voc07), replace(FINETUNE["small"], smoothing=0.1), "v: finetune .small.: smoothing: is for images of one class each"),
         (DataSet(name="v", path=voc07, metric="top1"), LBFGS, "v: lbfgs: top1 is no metric of images that may show several"),
         (replace(sets[0], metric="map"), LBFGS, "pets: lbfgs: map is no metric of images that have one class each"),
     ):
@@ -234,7 +235,17 @@ def test_mistakes_are_told_before_anything_is_computed(candidates: dict[str, Can
 
 def test_few_images_allow_fewer_neighbours(candidates: dict[str, Candidate], sets: list[DataSet], tmp_path: Path) -> None:
     """A fifth of them at most, as where a set is judged alone."""
-    assert {r["settings"]["k"] for r in judged(candidates, sets, tmp_path, settings=Knn())} == {36 // 5}
+    records = judged(candidates, sets, tmp_path, settings=Knn())
+    assert {r["settings"]["k"] for r in records} == {36 // 5}
+    assert {tuple(r["notes"]) for r in records} == {("knn: k is 7 instead of 200, a fifth of the 36 training images",)}
+
+
+def test_images_that_cannot_be_read_are_left_out_and_noted(candidates: dict[str, Candidate], sets: list[DataSet], tmp_path: Path) -> None:
+    whole = (tmp_path / "a" / "test" / "class0" / "0.png").read_bytes()
+    (tmp_path / "a" / "test" / "class0" / "1.png").write_bytes(whole[:30])
+    records = judged(candidates, sets, tmp_path)
+    assert [r["notes"][:1] for r in records if r["data"] == "pets"] == [["1 of the 36 test images cannot be read, and are left out"]] * 2
+    assert not any("cannot be read" in line for r in records if r["data"] == "other" for line in r["notes"])
 
 
 def test_the_table() -> None:

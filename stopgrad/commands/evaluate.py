@@ -20,10 +20,11 @@ from stopgrad.world import world
 
 if TYPE_CHECKING:
     from stopgrad.images.sources import LabelRule, Splits
+    from stopgrad.judging import Kind
 
 SUMMARY = "judge a backbone beside raw pixels and random initialisation, by kNN, linear, fine-tuning, transfer or detection"
 EXAMPLE = "stopgrad evaluate runs/photos --protocol knn lbfgs"
-KINDS = ("pixels", "random", "backbone")
+KINDS: "tuple[Kind, ...]" = ("pixels", "random", "backbone")
 
 
 def add(p: ArgumentParser) -> None:
@@ -33,7 +34,7 @@ def add(p: ArgumentParser) -> None:
     p.add_argument("--data", nargs="+", metavar="IMAGES", help="labelled images (default: those of the run); several, as NAME=IMAGES, make a table")
     p.add_argument("--beside", nargs="+", metavar="WHAT", default=[], help="other backbones, as further rows of that table")
     p.add_argument("--labels", choices=("auto", "folders"), default="auto", help="where the labels of --data come from (default: %(default)s)")
-    p.add_argument("--features", nargs="+", type=word, choices=KINDS, default=KINDS, help="what is judged (default: all three)")
+    p.add_argument("--features", nargs="+", type=word, choices=KINDS, help="what is judged (default: all, but no pixels on several data sets)")
     p.add_argument("--head", type=layers, default=0, metavar="LAYERS", help="the backbone with so many layers of the run's projector")
     p.add_argument("--settings", metavar="WHOSE", help=f"settings by name; {_whose()}")
     p.add_argument("--set", dest="pairs", metavar="FIELD=VALUE", action="append", default=[], help="any field of the settings, such as linear.lr=10")
@@ -73,6 +74,7 @@ def run(asked: Namespace) -> int:
         raise UserError("--beside: name the data sets that all are judged on: --data NAME=IMAGES …")
     if len(frozen) < len(settings) and (frozen or len(sets) != 1 or asked.beside or head):
         raise UserError("--protocol detection: by itself, without --head, on one data set with boxes: --data VOCdevkit, or a folder of COCO's")
+    features: Sequence[Kind] = asked.features or KINDS[several:]
     splits = None if several or not frozen else _images(meant, sets, asked.labels)
     from stopgrad.accuracies import accuracies
     from stopgrad.device import pick_device
@@ -87,7 +89,7 @@ def run(asked: Namespace) -> int:
 
         (detection,) = (one for one in settings if isinstance(one, Detection))
         with together(device) as here:
-            records = detected(what, sets[0], detection, asked.features, device, print if here.first else lambda line: None)
+            records = detected(what, sets[0], detection, features, device, print if here.first else lambda line: None)
         if not here.first:
             return DONE
         print("\n".join(accuracies(records)))
@@ -95,11 +97,11 @@ def run(asked: Namespace) -> int:
         from stopgrad.transfer.command import tables
 
         beside = {name: open_what(name) for name in asked.beside}
-        print("\n".join(tables(what, beside, sets, frozen, asked.features, device, print, asked.labels)))
+        print("\n".join(tables(what, beside, sets, frozen, features, device, print, asked.labels)))
     elif splits is not None:
         from stopgrad.what import judged
 
-        records = judged(what, frozen, splits, asked.features, device, print, what.named(sets[0].path) if sets else "")
+        records = judged(what, frozen, splits, features, device, print, what.named(sets[0].path) if sets else "")
         print("\n".join(accuracies(records)))
         print("".join(f"network: {what.evaluations.with_name(r['classifier'])}\n" for r in records if "classifier" in r), end="")
     print(f"written to {what.evaluations}")

@@ -128,7 +128,7 @@ def settled(parts: Sequence[tuple[str, Sequence[Rows]]], rule: LabelRule) -> lis
     """
     known = {rows.columns.classes for _, files in parts for rows in files if any(word is not None for word in rows.words)}
     if rule != "none" and len(known) > 1:
-        raise UserError(f"{parts[0][0]}: its files name different classes; give files of one set, or go on without labels by --set data.labels=none")
+        raise UserError(f"{parts[0][0]}: its files name different classes; give files of one set, or pretrain without labels (--labels none)")
     shown = known.pop() if rule != "none" and known else None
     order = tuple(map(str, range(len(shown)))) if shown else None
     if order is None and rule != "none":

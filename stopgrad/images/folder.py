@@ -66,7 +66,7 @@ def class_folders(names: Sequence[str], part: str, rule: LabelRule) -> tuple[str
 
 def class_labels(names: Sequence[str], part: str, classes: tuple[str, ...], name: str) -> Labels:
     """Return the class of every image by its folder. Raises UserError, ``name`` in front, for one outside any, and one of a class not known."""
-    without = "or go on without labels by --set data.labels=none"
+    without = "or pretrain without labels (--labels none)"
     if outside := strays(names, part):
         raise UserError(f"{name}: {printable(outside[0])} lies in no class folder; move it into one, {without}")
     index = {c: i for i, c in enumerate(classes)}

@@ -23,7 +23,7 @@ def open_list(file: Path, rule: LabelRule, name: str) -> Splits:
     """
     columns = _read_parquet(file) if file.suffix.lower() == ".parquet" else _read_csv(file)
     if rule == "folders" and "label" not in columns:
-        raise UserError(f"{name}: no column label (there are: {', '.join(columns)}); add it, or use --set data.labels=none")
+        raise UserError(f"{name}: no column label (there are: {', '.join(columns)}); add it, or pretrain without labels (--labels none)")
     if rule == "none":
         columns.pop("label", None)
     split = np.array(columns.get("split", ["train"] * len(columns["path"])), dtype=object)
@@ -68,7 +68,7 @@ def numbered(found: Sequence[str], classes: tuple[str, ...], name: str) -> Label
     """Return the place of every label in ``classes``. Raises UserError for one that is not there."""
     index = {c: i for i, c in enumerate(classes)}
     if unknown := sorted(set(found) - index.keys()):
-        raise UserError(f"{name}: label {unknown[0]!r} is not in the training part; mend it, or go on without labels by --set data.labels=none")
+        raise UserError(f"{name}: label {unknown[0]!r} is not in the training part; mend it, or pretrain without labels (--labels none)")
     return np.array([index[c] for c in found], dtype=np.int64)
 
 

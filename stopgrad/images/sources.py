@@ -47,7 +47,7 @@ def open_splits(spec: Any, labels: LabelRule = "auto") -> Splits:
     if labels == "none":
         return Splits(*(None if part is None else replace(part, labels=None, presence=None, classes=None) for part in splits))  # type: ignore[arg-type]
     if labels == "folders" and splits.train.classes is None:
-        raise UserError(f"{splits.train.name}: has no labels; go on without by --set data.labels=none")
+        raise UserError(f"{splits.train.name}: has no labels; pretrain without (--labels none)")
     return splits
 
 

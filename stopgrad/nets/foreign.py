@@ -181,7 +181,14 @@ def _recognised(path: Path, tree: Tree, name: str | None) -> _Fit:
         how = "not" if name else "no layout's; nearest"
         raise UserError(f"{path}: {how} {nearest.layout.name} ({nearest.layout.of}): {'; '.join(nearest.problems)}")
     known = f"where {name} has it" if name else f"under any layout ({', '.join(NAMES)})"
-    raise UserError(f"{path}: no ResNet is found {known}; the file holds {folded([str(key) for key in tree]) or 'nothing'}; see docs/checkpoints.md")
+    raise UserError(f"{path}: no ResNet is found {known}; the file holds {_sample(tree)}; see docs/checkpoints.md")
+
+
+def _sample(tree: Tree) -> str:
+    """Return what a file holds, and of each table in it the first keys."""
+    tables = [f"{name} ({', '.join([str(key) for key in list(table)[:3]])}, …)" for name, table in tree.items() if isinstance(table, Mapping) and table]
+    others = folded([str(key) for key, value in tree.items() if not isinstance(value, Mapping)])
+    return ", ".join([*tables[:LISTED], *([others] if others else [])]) or "nothing"
 
 
 def _fits(layout: Layout, tree: Tree) -> list[_Fit]:

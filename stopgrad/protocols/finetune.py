@@ -131,12 +131,18 @@ def refuse(task: Task, settings: Finetune) -> None:
     _metric(task, settings)
 
 
+def foreseen(task: Task, settings: Finetune) -> list[str]:
+    """Return what a reader should know of the number, as far as it is known before the training."""
+    batch = batch_of(settings, len(task.images))
+    if batch == settings.batch:
+        return []
+    lower = "" if settings.lr_rule == "fixed" else ", and the rate lower with it"
+    return [f"{_who(settings)}: the batch is {batch} instead of {settings.batch}{lower}: there are only {batch} labelled images"]
+
+
 def remarks(task: Task, tuned: Tuned) -> list[str]:
-    """Return what a reader should know of the number."""
-    s, said = tuned.settings, []
-    if tuned.batch < s.batch:
-        lower = "" if s.lr_rule == "fixed" else ", and the rate lower with it"
-        said.append(f"the batch is {tuned.batch} instead of {s.batch}{lower}: there are only {tuned.batch} labelled images")
+    """Return what else a reader should know of the number."""
+    s, said = tuned.settings, list[str]()
     held = hold_out(task.images.labels, s.held_out)[0][: tuned.held_out] if tuned.tried else torch.empty(0, dtype=torch.int64)
     said += doubts(task.images.labels, task.classes, held)
     if tuned.network.layers != s.head:

@@ -1,6 +1,5 @@
 """Judging: a protocol, a featuriser and labelled images make a record. Nothing is chosen by test images, and only the end of a training counts."""
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stopgrad.config.protocols import LINEAR, Knn, Lbfgs, Linear
+from stopgrad.config.protocols import Knn, Lbfgs, Linear
 from stopgrad.config.transfer import Metric, Svm
 from stopgrad.config.tuning import Finetune, Semi
 from stopgrad.errors import UserError
@@ -19,10 +18,10 @@ from stopgrad.nets.classifier import About, Outputs, save_classifier
 from stopgrad.protocols import svm
 from stopgrad.protocols.cache import FeatureCache
 from stopgrad.protocols.features import Labelled, Preparation, features
-from stopgrad.protocols.finetune import Keep, Task, finetune, remarks, tuned_on
+from stopgrad.protocols.finetune import Keep, Task, finetune, foreseen, remarks, tuned_on
 from stopgrad.protocols.knn import knn
 from stopgrad.protocols.lbfgs import choose
-from stopgrad.protocols.linear import fitted, steps_per_epoch, train
+from stopgrad.protocols.linear import fitted, misfit, steps_per_epoch, train
 from stopgrad.protocols.metrics import by, metric_of, scored
 from stopgrad.protocols.scores import Score
 from stopgrad.protocols.semi import few
@@ -59,6 +58,8 @@ class Subject:
     """Fine-tuning: a folder for what a kill would lose, of these images alone; whoever keeps the record may then delete it. None: nothing is kept."""
     keep: Keep | None = None
     """Fine-tuning: where the network goes."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of the images, or of how the settings were fitted to them."""
 
     @cached_property
     def train_features(self) -> Tensor:
@@ -122,7 +123,7 @@ def judge(settings: Settings, subject: Subject, tell: Callable[[str], object] = 
     The same subject and settings give the same score on the same device. Raises UserError where the images do not allow the protocol.
     """
     begin = time.perf_counter()
-    told = _named(subject.name, tell)
+    told = _once(_named(subject.name, tell))
     for part, images in (("training", subject.train), ("test", subject.test)):
         if not len(images):
             raise UserError(f"{settings.protocol}: there are no labelled {part} images")
@@ -139,6 +140,7 @@ def judge(settings: Settings, subject: Subject, tell: Callable[[str], object] = 
             found, chosen, notes = _svm(settings, subject, told)
         case Finetune():
             found, chosen, notes = _finetune(settings, subject, told)
+    notes = [*subject.notes, *notes]
     for note in notes:
         told(note)
     return Judgement(
@@ -171,6 +173,18 @@ def _refuse_wrong_labels(settings: Settings, subject: Subject, part: str, images
 
 def _named(name: str, tell: Callable[[str], object]) -> Callable[[str], object]:
     return (lambda line: tell(f"{name}: {line}")) if name else tell
+
+
+def _once(tell: Callable[[str], object]) -> Callable[[str], None]:
+    """Return what tells every line once: what is known beforehand is told then, and not again beside the number."""
+    told = set[str]()
+
+    def once(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            tell(line)
+
+    return once
 
 
 Found = tuple[Score, dict[str, Any], list[str]]
@@ -223,7 +237,7 @@ def _linear(settings: Linear, subject: Subject, tell: Callable[[str], object]) -
             notes.append(f"linear ({settings.name}): the best lr, {swept.lr:g}, is at the edge of those tried; a better one may lie beyond")
     queries = subject.test_features.to(subject.device)
     classifier = train(subject.featuriser, queries.shape[1], subject.train, subject.classes, subject.prep, taken, subject.device, tell)
-    notes += [f"linear ({settings.name}): {line}" for line in _misfit(taken, classifier.loss, subject.classes, queries)]
+    notes += [f"linear ({settings.name}): {line}" for line in misfit(taken, classifier.loss, subject.classes, queries)]
     steps = taken.epochs * steps_per_epoch(taken, len(subject.train))
     return _score(classifier.logits(queries), subject), {"batch": taken.batch, "steps": steps} | chosen, notes
 
@@ -248,6 +262,9 @@ def _finetune(settings: Finetune, subject: Subject, tell: Callable[[str], object
         tell=tell,
         metric=subject.by(settings.protocol),
     )
+    notes += foreseen(task, settings)
+    for note in notes:
+        tell(note)
     tuned = finetune(task, settings)
     taken = asdict(tuned.settings) | {"batch": tuned.batch, "steps": tuned.steps, "head": tuned.network.layers, "tuned_on": tuned_on(tuned)}
     taken |= {field: values[0] if values else None for field in ("lr", "weight_decay", "epochs") for values in (taken[field],)}
@@ -258,22 +275,6 @@ def _finetune(settings: Finetune, subject: Subject, tell: Callable[[str], object
     found = _score(features(tuned.network, subject.test, subject.prep, subject.device), subject)
     taken |= {"tried": [cell.record(tuned.metric) for cell in tuned.tried]} | ({"outputs": outputs} if images.several else {})
     return found, chosen | taken, notes + remarks(task, tuned)
-
-
-def _misfit(settings: Linear, loss: float, classes: int, features: Tensor) -> list[str]:
-    """Return what a training loss that ended above or at a guess's says of the rate; SGD's step goes with the square of the features' length."""
-    guess, length = math.log(classes), float(features.norm(dim=1).mean())
-    ended, size = f"the training loss ended at {loss:.3f}, a guess has {guess:.3f}", f"features of this size (mean length {length:.2g})"
-    if loss > DIVERGED * guess:
-        return [f"{ended}: lr {settings.lr:g} is too high for {size}; go by another protocol"]
-    if loss < LEARNED * guess:
-        return []
-    other = "--protocol lbfgs" if settings.lr >= LINEAR["moco"].lr else "--settings moco (lr 30) or --protocol lbfgs"
-    return [f"{ended}: nothing was learned; lr {settings.lr:g} is too low for {size}, or they say nothing of the classes: take {other}"]
-
-
-DIVERGED, LEARNED = 1.05, 0.99
-"""Shares of a guess's loss: above the first a classifier has diverged, below the second it has learned something."""
 
 
 def _score(logits: Tensor, subject: Subject) -> Score:

@@ -4,16 +4,18 @@ Every epoch sees every image once, anew cropped and flipped, and nothing else. T
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from stopgrad.config.protocols import Linear
+from stopgrad.config.protocols import LINEAR, Linear
 from stopgrad.config.run import View
 from stopgrad.errors import UserError
 from stopgrad.keys import generator
+from stopgrad.progress import duration
 from stopgrad.protocols.features import PART, Labelled, Preparation, apply, exact, frozen
 from stopgrad.views.sample import sample, uniforms
 
@@ -85,6 +87,7 @@ def train_each(
     drawn = torch.from_numpy(generator("linear", settings.seed).normal(0, 0.01, (classes, width))).float().to(device)
     trained = [_Trained(replace(settings, lr=lr), drawn.clone(), torch.zeros(classes, device=device)) for lr in rates]
     step, steps = 0, settings.epochs * steps_per_epoch(settings, len(images))
+    began = time.monotonic()
     with frozen(featuriser):
         for epoch in range(settings.epochs):
             going = [one for one in trained if math.isfinite(one.mean_loss)]
@@ -97,7 +100,8 @@ def train_each(
             for one in going:
                 one.end_epoch()
             said = ", ".join(f"{one.mean_loss:.3f}{f' at lr {one.settings.lr:g}' if len(rates) > 1 else ''}" for one in trained)
-            tell(f"linear ({settings.name}): epoch {epoch + 1}/{settings.epochs}, loss {said}")
+            left = (time.monotonic() - began) / (epoch + 1) * (settings.epochs - epoch - 1)
+            tell(f"linear ({settings.name}): epoch {epoch + 1}/{settings.epochs}, loss {said}{f', {duration(left)} left' if left else ''}")
     return [Classifier(one.weight, one.bias, one.mean_loss) if math.isfinite(one.mean_loss) else None for one in trained]
 
 
@@ -170,3 +174,21 @@ def _epoch(
             pool, rows = next(fetched)
             parts.append(apply(featuriser, pool, rows, sample(view, u, pool.heights[rows], pool.widths[rows]), prep, device))
         yield torch.cat(parts), images.labels[batch].to(device)
+
+
+def misfit(settings: Linear, loss: float, classes: int, features: Tensor) -> list[str]:
+    """Return what a training loss that ended above or at a guess's says of the rate; SGD's step goes with the square of the features' length."""
+    guess, length = math.log(classes), float(features.norm(dim=1).mean())
+    ended, size = f"the training loss ended at {loss:.3f}, a guess has {guess:.3f}", f"features of this size (mean length {length:.2g})"
+    if loss > DIVERGED * guess:
+        return [f"{ended}: lr {settings.lr:g} is too high for {size}; go by another protocol"]
+    if loss < LEARNED * guess:
+        return []
+    if loss > WORSE * guess:
+        return [f"{ended}: nothing was learned, and whether lr {settings.lr:g} is too high or too low for {size} is not to be told; go by lbfgs"]
+    other = "--protocol lbfgs" if settings.lr >= LINEAR["moco"].lr else "--settings moco (lr 30) or --protocol lbfgs"
+    return [f"{ended}: nothing was learned; lr {settings.lr:g} is too low for {size}, or they say nothing of the classes: take {other}"]
+
+
+DIVERGED, WORSE, LEARNED = 1.05, 1.005, 0.99
+"""Shares of a guess's loss: above the first a classifier has diverged, above the second moved for the worse, below the third learned something."""

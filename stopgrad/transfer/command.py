@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from stopgrad.config.transfer import DataSet
+from stopgrad.config.tuning import Finetune
 from stopgrad.errors import UserError
 from stopgrad.images.sources import LabelRule
 from stopgrad.judging import Folder
@@ -40,5 +41,8 @@ def tables(
             tell(note)
     folder, lines = Folder(what.evaluations.parent, what.net), list[str]()
     for one in protocols:
-        lines += [*transfer_table(transfer(rows, sets, one, what.evaluations, device, tell, folder, labels)), ""]
+        judged = {name: row for name, row in rows.items() if name != "pixels" or not isinstance(one, Finetune)}
+        if not judged:
+            raise UserError(f"{what.name}: pixels cannot be fine-tuned; ask for random or backbone (--features)")
+        lines += [*transfer_table(transfer(judged, sets, one, what.evaluations, device, tell, folder, labels)), ""]
     return lines[:-1]

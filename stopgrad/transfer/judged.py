@@ -41,8 +41,8 @@ class Candidate:
 
 
 def candidates(what: What) -> dict[str, Candidate]:
-    """Return the backbone that ``what`` is, and the same network at random initialisation."""
-    found = {"random": Candidate(what.kinds["random"], what.data)}
+    """Return raw pixels, the same network at random initialisation, and the backbone that ``what`` is."""
+    found = {kind: Candidate(what.kinds[kind], what.data) for kind in ("pixels", "random")}
     if "backbone" in what.kinds:
         found[f"head {what.head}" if what.head else "backbone"] = Candidate(what.kinds["backbone"], what.data, what.step)
     return found
@@ -119,7 +119,8 @@ def _on(
             ready[data] = parts(splits, data, device, tell)
         subject = _subject(ready[data], candidate.featuriser.to(device), metric, f"{one.name}, {name}", device, tell, folder)
         with tuning(settings, subject, asked, splits, folder) as kept:
-            found = judge(fitting(settings, len(subject.train)), kept, tell)
+            fitted, notes = fitting(settings, len(subject.train))
+            found = judge(fitted, replace(kept, notes=(*ready[data].notes, *notes)), tell)
             tell(f"{subject.name}: {found.score.metric} {found.score.value:.1%}")
             yield about | {"asked_sha256": asked} | dated(found) | where(kept)
 

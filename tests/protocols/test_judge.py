@@ -10,6 +10,7 @@ from stopgrad.config.transfer import Svm
 from stopgrad.config.tuning import SEMI
 from stopgrad.errors import UserError
 from stopgrad.images.pool import Pool
+from stopgrad.nets.backbones import wrap
 from stopgrad.protocols.features import Labelled, Pixels, Preparation, features
 from stopgrad.protocols.judge import Settings, Subject, judge
 from stopgrad.protocols.knn import knn
@@ -125,6 +126,20 @@ def test_lines_say_whose_features_they_are_of(subject: Subject) -> None:
     judge(replace(LINEAR_SMALL, batch=4096), replace(subject, name="pixels"), told.append)
     assert all(line.startswith("pixels: linear (moco): ") for line in told)
     assert len(told) == 4  # three epochs and the batch
+    assert told[0].endswith(" left")
+    assert not told[2].endswith(" left")
+
+
+def test_what_is_known_before_a_training_is_told_before_it_and_once(subject: Subject) -> None:
+    told: list[str] = []
+    settings = replace(SEMI["small-1"], share=0.5, batch=4096, steps=2)
+    net = wrap(nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 1, 8)
+    found = judge(settings, replace(subject, featuriser=net, notes=("of the images",)), told.append)
+    known = [line for line in found.notes if "the batch is" in line or "labels are used" in line]
+    assert known
+    assert told[: len(known)] == known
+    assert len(told) == len(set(told))
+    assert found.notes[0] == told[-1] == "of the images"
 
 
 def test_an_edge_of_the_sweep_is_said(subject: Subject) -> None:
