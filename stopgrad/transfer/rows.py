@@ -1,4 +1,4 @@
-"""The table of a transfer: a row a backbone, a column a data set, and the mean. Imports no torch."""
+"""The table of a transfer: a row a backbone, a column a data set, and the mean of several. Imports no torch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,13 +15,14 @@ WORDS = {"top1": "top-1", "mean_per_class": "mean per class accuracy", "map11": 
 def transfer_table(records: Sequence[Record]) -> list[str]:
     """Return the table of ``records`` of one protocol, in percent, and lines on how to read it; of several for a cell the last counts.
 
-    The mean is over the data sets, and only there where none is missing.
+    The mean is over the data sets where there are several, and only there where none is missing.
     """
     latest = {(str(r["features"]), str(r["data"])): r for r in records}
     names = list(dict.fromkeys(name for _, name in latest))
     kinds = list(dict.fromkeys(kind for kind, _ in latest))
     rows = [_row(kind, [latest.get((kind, name)) for name in names]) for kind in kinds]
-    return [*table([", ".join(dict.fromkeys(str(r["protocol"]) for r in records)), *names, "mean"], rows), "", *_reading(list(latest.values()))]
+    head = [", ".join(dict.fromkeys(str(r["protocol"]) for r in records)), *names, *(["mean"] if len(names) > 1 else [])]
+    return [*table(head, [row[: len(head)] for row in rows]), "", *_reading(list(latest.values()))]
 
 
 def _row(kind: str, records: Sequence[Record | None]) -> list[str]:
