@@ -186,7 +186,9 @@ def _recognised(path: Path, tree: Tree, name: str | None) -> _Fit:
 
 def _sample(tree: Tree) -> str:
     """Return what a file holds, and of each table in it the first keys."""
-    tables = [f"{name} ({', '.join([str(key) for key in list(table)[:3]])}, …)" for name, table in tree.items() if isinstance(table, Mapping) and table]
+    tables = [
+        f"{name} ({', '.join([str(key) for key in list(table)[:3]])}, …)" for name, table in tree.items() if isinstance(table, Mapping) and table
+    ]
     others = folded([str(key) for key, value in tree.items() if not isinstance(value, Mapping)])
     return ", ".join([*tables[:LISTED], *([others] if others else [])]) or "nothing"
 

@@ -12,7 +12,7 @@ from stopgrad.images.bad import refuse_several
 from stopgrad.progress import duration
 from stopgrad.report.study import RESULTS
 from stopgrad.studies.catalogue import STUDIES, Chosen
-from stopgrad.studies.jobs import Job, shared
+from stopgrad.studies.jobs import UNTRAINED, Job, shared
 from stopgrad.studies.resolve import Asked, Planned, planned
 from stopgrad.studies.results import as_text, read, write
 from stopgrad.studies.study import Study
@@ -72,17 +72,19 @@ def _runs(chosen: Chosen, tables: Mapping[str, Mapping[str, Planned]]) -> list[J
 def _foretold(tables: Mapping[str, Mapping[str, Planned]], todo: Sequence[Job], images: int, jobs: int, device: str) -> list[str]:
     """Return what is to be done and how long it will take, by a few steps of the first run that is left."""
     runs = {job.out: row.run for rows in tables.values() for row in rows.values() for job in row.jobs}
-    left = [runs[job.out] for job in todo if job.commands()]
-    said = f"{len(todo)} runs, {len(todo) - len(left)} of them done already"
+    undone = [job for job in todo if job.commands()]
+    left = [runs[job.out] for job in undone if job.state() in UNTRAINED]
+    said = f"{len(todo)} runs, {len(todo) - len(undone)} of them done already"
     if not left:
-        return [said]
+        return [f"{said}; the others are trained, and are judged now" if undone else said]
     from stopgrad.device import pick_device
     from stopgrad.estimate import measured_rate
 
     rate, _ = measured_rate(left[0], images, pick_device(device))
     seen = sum(images // run.train.batch * run.train.batch * run.train.epochs for run in left)
     together = "" if jobs == 1 else f", {jobs} at a time"
-    return [f"{said}; training the others takes about {duration(seen / rate / jobs)} ({rate:,.0f} images/s{together}); judging comes on top"]
+    training = "training the others" if len(left) == len(undone) else f"training {len(left)} of the others"
+    return [f"{said}; {training} takes about {duration(seen / rate / jobs)} ({rate:,.0f} images/s{together}); judging comes on top"]
 
 
 def _tell(study: Study, rows: Mapping[str, Planned], asked: Asked) -> None:

@@ -11,6 +11,8 @@ from stopgrad.beforehand import words_for
 from stopgrad.runs import RunDirectory, read_lines
 from stopgrad.studies.judging import Found, Judging, found_in
 
+UNTRAINED = ("not begun", "running")
+"""States of a run that is yet to be trained, or to its end."""
 FOLDER = "runs"
 """Where the runs of all studies of an --out lie."""
 
@@ -73,7 +75,7 @@ class Job:
         state = self.state()
         if state == "diverged":
             return []
-        if state in ("not begun", "running"):
+        if state in UNTRAINED:
             return self.all_commands()
         return [*self._judgings(self.found()), *([self.score] if self.scores and not scores_file(self.out).exists() else [])]
 
