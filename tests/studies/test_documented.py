@@ -1,6 +1,7 @@
 """docs/studies: every page is what its record makes, so that no number in it was typed by hand."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,12 @@ def test_every_number_is_of_the_seeds_and_versions_that_are_named(study: str) ->
     assert all(len(row["states"]) == len(row["at_seeds"]) == record["seeds"] for row in record["rows"])
     assert {"date", "versions", "python", "platform", "cores"} <= record["made"].keys()
     assert json.dumps(record).count("/tmp/") == 0
+
+
+def test_the_readme_counts_what_stands_there() -> None:
+    rows = [row for record in RECORDS.values() for row in record["rows"]]
+    outcomes = Counter(verdict["outcome"] for row in rows for verdict in row["verdicts"])
+    told = f"of {outcomes.total()} findings {outcomes['holds']} hold, {outcomes['cannot be told']} cannot be told, {outcomes['does not hold']} do not hold"
+    configurations = {run.rpartition("-")[0] for row in rows for run in row["runs"]}
+    readme = (FOLDER.parents[1] / "README.md").read_text()
+    assert f"{len(configurations)} configurations, three seeds | {told}" in readme
