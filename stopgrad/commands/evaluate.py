@@ -19,8 +19,12 @@ from stopgrad.wanted import Wanted, judgeable, wanted
 from stopgrad.world import world
 
 if TYPE_CHECKING:
+    import torch
+
     from stopgrad.images.sources import LabelRule, Splits
     from stopgrad.judging import Kind
+    from stopgrad.protocols.judge import Settings as Frozen
+    from stopgrad.what import What
 
 SUMMARY = "judge a backbone beside raw pixels and random initialisation, by kNN, linear, fine-tuning, transfer or detection"
 EXAMPLE = "stopgrad evaluate runs/photos --protocol knn lbfgs"
@@ -54,9 +58,7 @@ def _refuse_said(asked: Namespace) -> None:
 def run(asked: Namespace) -> int:
     """``stopgrad evaluate``."""
     settings = chosen(asked.protocol, asked.settings, asked.pairs)
-    frozen = [one for one in settings if not isinstance(one, Detection)]
-    if frozen and world().size > 1:
-        raise UserError(f"--protocol {frozen[0].protocol}: works in one process; start it without torchrun (detection works in several)")
+    frozen: list[Frozen] = [one for one in settings if not isinstance(one, Detection)]
     head = asked.head or _head(settings)
     meant = judgeable(asked.what, asked.layout, asked.data, head)
     if meant.kind == "run":
@@ -64,50 +66,63 @@ def run(asked: Namespace) -> int:
         if head:
             refuse_head(Path(asked.what), head)
     sets = data_sets(asked.data) if asked.data else []
-    for one in sets:
-        refuse_missing(one.path)
-    for other in asked.beside:
-        if not wanted(other).trained:
-            raise UserError(f"--beside {other}: a network without weights; name some: {other}:TAG or {other}:FILE")
     several = len(sets) > 1 or bool(asked.beside) or any("=" in text for text in asked.data or ())
-    if several and not sets:
-        raise UserError("--beside: name the data sets that all are judged on: --data NAME=IMAGES …")
-    if len(frozen) < len(settings) and (frozen or len(sets) != 1 or asked.beside or head):
-        raise UserError("--protocol detection: by itself, without --head, on one data set with boxes: --data VOCdevkit, or a folder of COCO's")
-    features: Sequence[Kind] = asked.features or KINDS[several:]
+    _refuse_together(asked, settings, frozen, sets, head)
     splits = None if several or not frozen else _images(meant, sets, asked.labels)
-    from stopgrad.accuracies import accuracies
     from stopgrad.device import pick_device
     from stopgrad.nets.foreign import Asked
     from stopgrad.what import open_what
 
     device = pick_device(asked.device)
     what = open_what(asked.what, Asked(layout=asked.layout, stem=asked.stem, size=asked.size), head=head, out=asked.out)
-    if not frozen:
-        from stopgrad.detecting import detected
-        from stopgrad.distributed import together
-
-        (detection,) = (one for one in settings if isinstance(one, Detection))
-        with together(device) as here:
-            records = detected(what, sets[0], detection, features, device, print if here.first else lambda line: None)
-        if not here.first:
-            return DONE
-        print("\n".join(accuracies(records)))
+    features: Sequence[Kind] = asked.features or KINDS[several:]
+    if splits is not None:
+        lines = _on_one(what, frozen, splits, features, device, what.named(sets[0].path) if sets else "")
     elif several:
         from stopgrad.transfer.command import tables
 
         beside = {name: open_what(name) for name in asked.beside}
-        print("\n".join(tables(what, beside, sets, frozen, features, device, print, asked.labels)))
-    elif splits is not None:
-        from stopgrad.what import judged
-
-        records = judged(what, frozen, splits, features, device, print, what.named(sets[0].path) if sets else "")
-        print("\n".join(accuracies(records)))
-        print("".join(f"network: {what.evaluations.with_name(r['classifier'])}\n" for r in records if "classifier" in r), end="")
-    print(f"written to {what.evaluations}")
-    if what.run is not None:
-        print("\n".join(next_lines(what.evaluations.parent)))
+        lines = tables(what, beside, sets, frozen, features, device, print, asked.labels)
+    else:
+        (detection,) = (one for one in settings if isinstance(one, Detection))
+        lines = _detected(what, sets[0], detection, features, device)
+    if world().first:
+        print("\n".join([*lines, f"written to {what.evaluations}", *(next_lines(what.evaluations.parent) if what.run is not None else ())]))
     return DONE
+
+
+def _refuse_together(asked: Namespace, settings: Sequence[Settings], frozen: "Sequence[Frozen]", sets: Sequence[DataSet], head: int) -> None:
+    """Raise UserError for what cannot be asked for together, and for what is not there. ``frozen``: all of ``settings`` but detection's."""
+    if frozen and world().size > 1:
+        raise UserError(f"--protocol {frozen[0].protocol}: works in one process; start it without torchrun (detection works in several)")
+    for one in sets:
+        refuse_missing(one.path)
+    for other in asked.beside:
+        if not wanted(other).trained:
+            raise UserError(f"--beside {other}: a network without weights; name some: {other}:TAG or {other}:FILE")
+    if asked.beside and not sets:
+        raise UserError("--beside: name the data sets that all are judged on: --data NAME=IMAGES …")
+    if len(frozen) < len(settings) and (frozen or len(sets) != 1 or asked.beside or head):
+        raise UserError("--protocol detection: by itself, without --head, on one data set with boxes: --data VOCdevkit, or a folder of COCO's")
+
+
+def _on_one(what: "What", settings: "Sequence[Frozen]", splits: "Splits", features: "Sequence[Kind]", device: "torch.device", data: str) -> list[str]:
+    """Judge on one source of images; return what is to be said."""
+    from stopgrad.accuracies import accuracies
+    from stopgrad.what import judged
+
+    records = judged(what, settings, splits, features, device, print, data)
+    return [*accuracies(records), *(f"network: {what.evaluations.with_name(r['classifier'])}" for r in records if "classifier" in r)]
+
+
+def _detected(what: "What", data: DataSet, settings: Detection, features: "Sequence[Kind]", device: "torch.device") -> list[str]:
+    """Train and test detectors, in as many processes as there are; return what is to be said."""
+    from stopgrad.accuracies import accuracies
+    from stopgrad.detecting import detected
+    from stopgrad.distributed import together
+
+    with together(device) as here:
+        return accuracies(detected(what, data, settings, features, device, print if here.first else lambda line: None))
 
 
 def _head(settings: Sequence[Settings]) -> int:

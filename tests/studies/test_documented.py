@@ -37,7 +37,8 @@ def test_every_number_is_of_the_seeds_and_versions_that_are_named(study: str) ->
 def test_the_readme_counts_what_stands_there() -> None:
     rows = [row for record in RECORDS.values() for row in record["rows"]]
     outcomes = Counter(verdict["outcome"] for row in rows for verdict in row["verdicts"])
-    told = f"of {outcomes.total()} findings {outcomes['holds']} hold, {outcomes['cannot be told']} cannot be told, {outcomes['does not hold']} do not hold"
+    counted = [outcomes[outcome] for outcome in ("holds", "cannot be told", "does not hold")]
+    told = "of {} findings {} hold, {} cannot be told, {} do not hold".format(outcomes.total(), *counted)
     configurations = {run.rpartition("-")[0] for row in rows for run in row["runs"]}
     readme = (FOLDER.parents[1] / "README.md").read_text()
     assert f"{len(configurations)} configurations, three seeds | {told}" in readme
