@@ -23,7 +23,7 @@ from stopgrad.judging import labelled, naming
 from stopgrad.keys import seed_of
 from stopgrad.loader import Supply, open_supply
 from stopgrad.nets.backbones import Backbone, build
-from stopgrad.nets.classifier import About, Classifier, Loaded, classifier_on, load_classifier, save_classifier
+from stopgrad.nets.classifier import About, Classifier, Loaded, Reading, classifier_on, load_classifier, save_classifier
 from stopgrad.nets.files import digest, load
 from stopgrad.protocols.distill import distil
 from stopgrad.protocols.features import Batches, Preparation, features
@@ -81,7 +81,10 @@ def distill(
     if files.classifier.exists() and not files.work.exists():
         raise UserError(f"{out}: holds a student already; choose another --out")
     judged = _judged(teacher, taught, splits)
-    data, prep = _data(taught), Preparation(taught.size, taught.share, taught.mean, taught.std)
+    reading, notes = _reading(taught)
+    for note in notes:
+        tell(note)
+    data, prep = _data(taught, reading), Preparation(taught.size, taught.share, taught.mean, taught.std)
     supply = open_supply(splits.train, data, device, tell, naming(tell))[0]
     refuse(settings, len(supply), device)
     net = _net(teacher, taught, student)
@@ -90,7 +93,8 @@ def distill(
     work = files.work / _key(settings, taught, learner, splits)
     loss = distil(guide, learner, _unlabelled(supply), len(supply), prep, settings, work, tell)
     extra = {"teacher_sha256": taught.sha256, "settings": settings.name}
-    save_classifier(files.classifier, learner, About(net=net, classes=taught.classes, outputs=taught.outputs, extra=extra, **asdict(prep)))
+    stated = About(net=net, classes=taught.classes, outputs=taught.outputs, extra=extra, reading=reading, **asdict(prep))
+    save_classifier(files.classifier, learner, stated)
     about = {"name": out.resolve().name, "digest": digest(learner.backbone), "settings": {"student": net.backbone} | extra}
     write_whole(out / "what.json", (json.dumps(about, indent=2) + "\n").encode())
     record = None
@@ -99,7 +103,7 @@ def distill(
         chosen = asdict(prep) | {"batch": batch_of(settings, len(supply)), "steps": steps_of(settings, len(supply)), "loss": loss}
         chosen |= {"student": net.backbone, "teacher_sha256": taught.sha256}
         logits = [features(one, test, prep, device) for one in (learner, guide)]
-        record = _record(logits[0], logits[1], test.labels, settings, chosen) | {"train_images": len(supply)}
+        record = _record(logits[0], logits[1], test.labels, settings, chosen) | {"train_images": len(supply), "notes": list(notes)}
         record |= {"weights_sha256": digest(learner.backbone), "seconds": round(time.perf_counter() - begin, 3)}
         record |= {"date": datetime.now(UTC).isoformat(timespec="seconds")}
         append_line(files.evaluations, record)
@@ -124,7 +128,6 @@ def _record(student: Tensor, teacher: Tensor, labels: Tensor, settings: Distill,
         "test_images": found.n,
         "classes": classes,
         "settings": {key: list(value) if isinstance(value, tuple) else value for key, value in stated.items()},
-        "notes": [],
     }
 
 
@@ -142,11 +145,20 @@ def _judged(teacher: Path, taught: Loaded, splits: Splits) -> bool:
     return True
 
 
-def _data(taught: Loaded) -> Data:
-    """Return how images are read for the teacher; photographs no larger than its crop needs."""
-    enough = math.ceil(taught.size / taught.share) if taught.share < 1 else None
+def _data(taught: Loaded, reading: Reading) -> Data:
+    """Return how images are read for the teacher: as when it was judged, where bad images are named and never too many (``judging.parts``)."""
     channels = taught.network.backbone.channels
-    return Data(source="", channels=channels, mean=taught.mean, std=taught.std, size=taught.size, short_side=enough, max_bad=1.0)
+    return Data(source="", channels=channels, mean=taught.mean, std=taught.std, size=taught.size, max_bad=1.0, **asdict(reading))
+
+
+def _reading(taught: Loaded) -> tuple[Reading, tuple[str, ...]]:
+    """Return how the teacher's file says that images are read, and notes; where it does not, photographs are as large as its crop needs."""
+    if taught.reading is not None:
+        return taught.reading, ()
+    enough = math.ceil(taught.size / taught.share) if taught.share < 1 else None
+    note = f"at a shorter side of at most {enough} pixels" if enough is not None else "whole"
+    note = f"the teacher's file, of an older stopgrad, does not say how its images were read: here {note}, so that it may be judged otherwise"
+    return Reading(short_side=enough, max_pixels=Data.max_pixels), (note,)
 
 
 def _net(teacher: Path, taught: Loaded, student: Net | None) -> Net:

@@ -11,7 +11,7 @@ from torch import nn
 from stopgrad.config import Net
 from stopgrad.errors import UserError
 from stopgrad.nets.backbones import Backbone, build, wrap
-from stopgrad.nets.classifier import ENTRY, About, Classifier, classifier_on, load_classifier, save_classifier
+from stopgrad.nets.classifier import ENTRY, About, Classifier, Reading, classifier_on, load_classifier, save_classifier
 from stopgrad.nets.files import load
 from stopgrad.nets.files import save as save_backbone
 from stopgrad.nets.heads import mlp
@@ -55,6 +55,12 @@ def test_a_file_says_what_its_logits_are_of(tmp_path: Path) -> None:
             record = json.loads(file.metadata()[ENTRY])
         assert record["form"] == form
         assert record.get("outputs") == (outputs if form == 2 else None)
+
+
+@pytest.mark.parametrize("reading", [None, Reading(short_side=None, max_pixels=9), Reading(short_side=19, max_pixels=64_000_000)])
+def test_a_file_says_how_images_are_read(reading: Reading | None, tmp_path: Path) -> None:
+    save_classifier(tmp_path / "c", tiny(), replace(ABOUT, reading=reading))
+    assert load_classifier(tmp_path / "c").reading == reading
 
 
 def test_equal_networks_give_equal_files(tmp_path: Path) -> None:

@@ -1,21 +1,26 @@
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+import stopgrad
 from stopgrad.config import Net
-from stopgrad.config.tuning import Distill
+from stopgrad.config.tuning import SEMI, Distill
 from stopgrad.distilling import Student, distill
 from stopgrad.errors import UserError
+from stopgrad.images.opened import open_images
 from stopgrad.images.pool import Pool
 from stopgrad.images.source import Splits
 from stopgrad.images.sources import from_arrays
 from stopgrad.nets.backbones import Backbone, build
-from stopgrad.nets.classifier import About, Classifier, classifier_on, load_classifier, save_classifier
+from stopgrad.nets.classifier import About, Classifier, Reading, classifier_on, load_classifier, save_classifier
+from stopgrad.nets.files import save
+from stopgrad.nets.foreign import fresh
 from stopgrad.protocols.distill import distil, soft_cross_entropy
 from stopgrad.protocols.features import Labelled, Preparation, features
 from stopgrad.runs import read_lines
@@ -116,6 +121,50 @@ def test_a_folder_holds_the_student_and_how_well_it_does(taught: Path, splits: S
     assert any(line.startswith("distill (toy): step 4/4, loss ") for line in told)
     with pytest.raises(UserError, match="out: holds a student already; choose another --out"):
         distill(taught, splits, None, SHORT, tmp_path / "out", CPU, told.append)
+
+
+@pytest.fixture
+def large() -> tuple[np.ndarray, np.ndarray]:
+    """1,200 images of 40 x 40 pixels, in three classes that noise all but hides, so that another way to read them decides many otherwise."""
+    rng, labels = np.random.default_rng(0), np.arange(1200) % 3
+    pixels = rng.integers(0, 246, (1200, 40, 40)) + 5 * labels[:, None, None]
+    return pixels.astype(np.uint8), labels
+
+
+def fine_tuned(images: tuple[np.ndarray, np.ndarray], folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Return the file of a backbone without training, fine-tuned on few labels by ``evaluate``, and the line that says how well it does."""
+    backbone = folder / "backbone.safetensors"
+    save(backbone, fresh(NET, 1, 16), NET, 16, (0.5,), (0.25,), {})
+    semi = replace(SEMI["small-10"], steps=20, batch=10)
+    (record,) = stopgrad.evaluate(backbone, (semi,), data=images, features=("backbone",), out=folder / "judged", device="cpu")
+    return folder / "judged" / record["classifier"], record
+
+
+def test_the_teacher_is_judged_as_evaluate_judges_it(large: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    """On images larger than the network's, which are not reduced on reading unless they were when it was judged."""
+    teacher, said = fine_tuned(large, tmp_path)
+    assert load_classifier(teacher).reading == Reading(short_side=None, max_pixels=64_000_000)
+    splits = open_images(large, "auto")
+    record = distill(teacher, splits, None, SHORT, tmp_path / "out", CPU, lambda line: None)
+    assert record is not None
+    assert record["settings"]["teacher_top1"] == said["top1"]
+    assert record["notes"] == []
+    assert load_classifier(tmp_path / "out/classifier.safetensors").reading == load_classifier(teacher).reading
+
+
+def test_a_file_that_does_not_say_how_images_are_read_is_read_as_before(large: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    teacher, said = fine_tuned(large, tmp_path)
+    loaded = load_classifier(teacher)
+    about = {name: value for name, value in vars(loaded).items() if name not in ("network", "sha256", "reading")}
+    save_classifier(teacher, loaded.network, About(**about))
+    assert load_classifier(teacher).reading is None
+    told: list[str] = []
+    record = distill(teacher, open_images(large, "auto"), None, SHORT, tmp_path / "out", CPU, told.append)
+    assert record is not None
+    assert "does not say how its images were read: here at a shorter side of at most 19 pixels" in record["notes"][0]
+    assert record["notes"][0] in told
+    assert record["settings"]["teacher_top1"] != said["top1"]  # or the two tests could not tell one way from the other
+    assert load_classifier(tmp_path / "out/classifier.safetensors").reading == Reading(short_side=19, max_pixels=64_000_000)
 
 
 def test_a_teacher_whose_classes_go_together_is_refused(taught: Path, splits: Splits, tmp_path: Path) -> None:
