@@ -139,6 +139,8 @@ def load_classifier(path: Path, into: nn.Module | None = None) -> Loaded:
         raise UserError(f"{path}: its metadata is not what stopgrad writes ({error})") from None
     if sha256 != digest_of(state):
         raise UserError(f"{path}: damaged (its SHA-256 is not the one written with it); take it from its source again")
+    if strange := sorted(name for name in state if name.partition(".")[0] not in ("backbone", "head", "fc")):
+        raise UserError(f"{path}: its weights do not fit a classifier: {', '.join(strange)[:300]}")
     with torch.random.fork_rng(devices=[]):
         network = Classifier(empty(path, about.net, channels, about.size, into), _built(path, head), len(about.classes))
     try:
