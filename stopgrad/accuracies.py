@@ -9,7 +9,7 @@ from stopgrad.report.columns import Column, beside_name, ordered
 from stopgrad.report.evaluations import Evaluation, parse
 from stopgrad.report.stated import each, stated
 
-FEATURES = {"pixels": "raw pixels", "random": "random initialisation", "backbone": "trained backbone"}
+FEATURES = {"pixels": "raw pixels", "random": "random initialisation", "backbone": "trained backbone", "student": "student", "teacher": "its teacher"}
 FEW = 100
 """Test images below which differences are warned of."""
 

@@ -28,6 +28,7 @@ from stopgrad.images.source import Source, Splits
 from stopgrad.images.threads import in_threads
 from stopgrad.loader import Resident, Supply, open_supply
 from stopgrad.nets.backbones import Backbone
+from stopgrad.nets.classifier import Reading
 from stopgrad.nets.files import digest
 from stopgrad.protocols.cache import FeatureCache
 from stopgrad.protocols.features import Labelled, Preparation
@@ -172,7 +173,7 @@ def evaluations(
             about: dict[str, Any] = {"features": kind, "weights_sha256": weights, "step": step if kind == "backbone" else 0, "images_sha256": same}
             if isinstance(one, Finetune):
                 if weights is not None:
-                    yield from _tuned(one, subject, about, splits, folder, begun, tell)
+                    yield from _tuned(one, subject, about, data, splits, folder, begun, tell)
                 continue
             yield about | dated(judge(one, subject, tell))
 
@@ -186,6 +187,7 @@ def _tuned(
     settings: Finetune,
     subject: Subject,
     about: Record,
+    data: Data,
     splits: Splits,
     folder: Folder | None,
     begun: Sequence[Record],
@@ -198,7 +200,7 @@ def _tuned(
         tell(f"{subject.name}: {settings.protocol} ({settings.name}) judged already")
         yield dict(there[-1])
         return
-    with tuning(settings, subject, asked, splits, folder) as kept:
+    with tuning(settings, subject, asked, data, splits, folder) as kept:
         yield dict(about) | {"asked_sha256": asked} | dated(judge(settings, kept, tell)) | where(kept)
 
 
@@ -213,8 +215,11 @@ def asked_digest(settings: Settings, about: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def tuning(settings: Settings, subject: Subject, asked: str, splits: Splits, folder: Folder | None) -> Iterator[Subject]:
-    """Give fine-tuning a place for what a kill would lose, which is removed once the line is written, and one for the network; else nothing."""
+def tuning(settings: Settings, subject: Subject, asked: str, data: Data, splits: Splits, folder: Folder | None) -> Iterator[Subject]:
+    """Give fine-tuning a place for what a kill would lose, which is removed once the line is written, and one for the network; else nothing.
+
+    ``data``: how the images of ``splits`` are read, which the network's file says.
+    """
     if folder is None or not isinstance(settings, Finetune):
         yield subject
         return
@@ -225,6 +230,7 @@ def tuning(settings: Settings, subject: Subject, asked: str, splits: Splits, fol
         net=folder.net,
         classes=tuple(splits.train.classes or ()),
         extra={"settings": settings.name},
+        reading=Reading(short_side=data.short_side, max_pixels=data.max_pixels),
     )
     work = folder.tuning / asked[:16]
     yield replace(subject, work=work, keep=keep)

@@ -33,6 +33,8 @@ from stopgrad.wanted import EXPORTED, Wanted, wanted
 from stopgrad.world import world
 
 AS_IT_IS = Asked()
+NAMELESS = (EXPORTED, "backbone.safetensors", "classifier.safetensors")
+"""Files that are known by the folder they lie in."""
 SIZE = 224
 """Side at which a network without weights is judged, pixels, where no other is asked for; its colours are then ImageNet's."""
 
@@ -257,6 +259,6 @@ def _no_run(
 
 def _short(meant: Wanted) -> str:
     """Return what a folder may be called after it."""
-    path = meant.path.parent if meant.path is not None and meant.path.name in (EXPORTED, "backbone.safetensors") else meant.path
+    path = meant.path.parent if meant.path is not None and meant.path.name in NAMELESS else meant.path
     parts = [meant.network, meant.tag, path and re.sub(r"(\.(pth|pt|tar|ckpt|bin|safetensors))+$", "", path.resolve().name)]
     return re.sub(r"[^\w.-]+", "-", "-".join(part for part in parts if part))

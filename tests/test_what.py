@@ -126,6 +126,41 @@ def test_a_name_without_weights_is_its_random_self(file: Path) -> None:
         stopgrad.evaluate("torchvision/squeezenet1_1", KNN, device="cpu")
 
 
+def test_a_fine_tuned_network_is_taken_by_its_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Judged, put beside, exported and imported: its classifier is known, left out, and a line says so."""
+    monkeypatch.chdir(tmp_path)
+    net = Net(backbone="resnet10", stem="small", width=4, zero_init_residual=False)
+    save(Path("b.safetensors"), fresh(net, 3, 16), net, 16, (0.5,) * 3, (0.25,) * 3, {})
+    semi = replace(SEMI["small-10"], steps=5)
+    (record,) = stopgrad.evaluate("b.safetensors", (semi,), data=images(), features=("backbone",), out="judged", device="cpu")
+    tuned = Path("judged") / record["classifier"]
+    inside = load_classifier(tuned).network.backbone
+    told: list[str] = []
+    records = stopgrad.evaluate(tuned, KNN, data=images(), device="cpu", tell=told.append)
+    assert [r["features"] for r in records] == ["pixels", "random", "backbone"]
+    assert records[2]["weights_sha256"] == digest(inside) != digest(load(Path("b.safetensors")).backbone)
+    left = f"{tuned}: a network that was fine-tuned to 2 classes; its backbone is taken, the classifier (fc) is left out"
+    assert left in told
+    (folder,) = Path("evaluations").glob(f"{tuned.stem}-*")
+    about = json.loads((folder / "what.json").read_text())
+    assert about["digest"] == digest(inside)
+    assert (about["settings"]["origin"], about["settings"]["layout"]) == (tuned.name, "stopgrad.classifier")
+    assert (about["settings"]["size"], about["settings"]["mean"]) == (16, [0.5] * 3)
+    assert not stopgrad.load_backbone(tuned).training
+    assert export(tuned, "safetensors", Path("e.safetensors"))[1] == f"# {left}."
+    assert import_backbone(tuned, Path("i.safetensors"), Asked())[0] == left
+    assert digest(load(Path("e.safetensors")).backbone) == digest(load(Path("i.safetensors")).backbone) == digest(inside)
+    with pytest.raises(UserError, match="stopgrad's own file, which says itself what it is; leave --layout away"):
+        stopgrad.load_backbone(tuned, layout="torchvision")
+    for i, (pixels, label) in enumerate(zip(*images(), strict=True)):
+        Path(f"shown/{label}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(f"shown/{label}/{i}.png")
+    ask = ["--protocol", "knn", "--set", "knn.k=5", "--features", "backbone", "--device", "cpu"]
+    assert main(["evaluate", "b.safetensors", "--data", "shown=shown", "--beside", str(tuned), "--out", "beside", *ask]) == 0
+    assert left in capsys.readouterr().out
+    assert [r["features"] for r in read_lines(Path("beside/evaluations.jsonl"))] == ["backbone", str(tuned)]
+
+
 def test_exported_files_come_back_with_the_same_features(file: Path) -> None:
     backbone = fresh(Net(backbone="resnet10", stem="small", width=8, zero_init_residual=False), 3, 32)
     small = Path("small.safetensors")

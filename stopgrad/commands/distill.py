@@ -1,5 +1,6 @@
 """``stopgrad distill``."""
 
+import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -50,8 +51,12 @@ def run(asked: Namespace) -> int:
     from stopgrad.images.opened import open_images
 
     student = None if asked.backbone is None else Net(backbone=asked.backbone, zero_init_residual=False)
-    record = distill(asked.teacher, open_images(asked.images, asked.labels), student, settings, asked.out, pick_device(asked.device), print)
-    if record is not None:
-        print("\n".join(accuracies([record])))
-    print(f"written to {asked.out}")
+    records = distill(asked.teacher, open_images(asked.images, asked.labels), student, settings, asked.out, pick_device(asked.device), print)
+    network = asked.out / "classifier.safetensors"
+    if records:
+        print("\n".join(accuracies(records)))
+    print(f"network: {network}\nwritten to {asked.out}")
+    if not records:
+        print("no labelled test images: neither student nor teacher was judged")
+        print(f"next: stopgrad evaluate {shlex.quote(str(network))} --data LABELLED")
     return DONE

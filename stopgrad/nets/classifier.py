@@ -69,6 +69,16 @@ def classifier_on(featuriser: Backbone, classes: int, init: Literal["zero", "nor
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How the images that it was trained and judged on were read from their files (``config.Data``)."""
+
+    short_side: int | None
+    """Images whose shorter side is longer are reduced to it while they are read; None: every pixel is kept."""
+    max_pixels: int
+    """Images of more are set aside."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class About:
     """What the file says of its network, besides its weights."""
 
@@ -87,6 +97,8 @@ class About:
     outputs: Outputs
     """What the logits are of. The file of another than a softmax says so by its form, and in the entry ``outputs``."""
     extra: dict[str, str]
+    reading: Reading | None = None
+    """None: the file does not say; it was written before files did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +120,8 @@ def save_classifier(path: Path, network: Classifier, about: About) -> None:
     record = {"form": form, "channels": network.backbone.channels, "head": _described(network.head), "sha256": digest_of(state), **asdict(about)}
     if about.outputs == "softmax":  # such files stay as they were
         del record["outputs"]
+    if about.reading is None:
+        del record["reading"]
     write_whole(path, to_bytes(state, {ENTRY: json.dumps(record, sort_keys=True)}))
 
 
@@ -125,6 +139,8 @@ def load_classifier(path: Path, into: nn.Module | None = None) -> Loaded:
         raise UserError(f"{path}: its metadata is not what stopgrad writes ({error})") from None
     if sha256 != digest_of(state):
         raise UserError(f"{path}: damaged (its SHA-256 is not the one written with it); take it from its source again")
+    if strange := sorted(name for name in state if name.partition(".")[0] not in ("backbone", "head", "fc")):
+        raise UserError(f"{path}: its weights do not fit a classifier: {', '.join(strange)[:300]}")
     with torch.random.fork_rng(devices=[]):
         network = Classifier(empty(path, about.net, channels, about.size, into), _built(path, head), len(about.classes))
     try:
@@ -160,7 +176,15 @@ def _about(record: dict[str, Any]) -> About:
         classes=tuple(map(str, record["classes"])),
         outputs=FORMS[int(record["form"])],
         extra=dict(record["extra"]),
+        reading=_reading(record.get("reading")),
     )
+
+
+def _reading(record: dict[str, Any] | None) -> Reading | None:
+    if record is None:
+        return None
+    short_side = record["short_side"]
+    return Reading(short_side=None if short_side is None else int(short_side), max_pixels=int(record["max_pixels"]))
 
 
 def _described(head: nn.Sequential) -> list[list[Any]]:

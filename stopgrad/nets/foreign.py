@@ -14,6 +14,7 @@ from stopgrad.config import Net
 from stopgrad.errors import UserError
 from stopgrad.nets.architecture import COUNTER, Architecture, Misfit, architecture
 from stopgrad.nets.backbones import Backbone, build
+from stopgrad.nets.classifier import ENTRY, load_classifier
 from stopgrad.nets.files import Loaded, digest, load
 from stopgrad.nets.layouts import LAYOUTS, NAMES, NAMINGS, Layout, known_left, marked, unwrapped
 from stopgrad.nets.pickled import Tree, metadata, read
@@ -37,7 +38,7 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Foreign(Loaded):
-    """A backbone from another project's file. ``extra`` says where it is from: file, its SHA-256, and layout."""
+    """A backbone from a file that holds more than it, another project's or a fine-tuned network's. ``extra``: the file, its SHA-256, and layout."""
 
     notes: tuple[str, ...]
     """What was taken for granted, a line each."""
@@ -59,19 +60,32 @@ class _Fit:
 
 
 def open_file(path: Path, asked: Asked, into: nn.Module | None = None) -> Loaded:
-    """Return the backbone in ``path``: stopgrad's own file, which says itself what it is, or another project's; see ``load`` and ``open_foreign``.
+    """Return the backbone in ``path``: stopgrad's own file, which says what it is, or another project's; see ``open_own`` and ``open_foreign``.
 
     ``into``: a fresh module of the user's own kind, which stopgrad's file may hold.
     """
-    if "stopgrad" not in metadata(path) and into is None:
+    if into is None and not {"stopgrad", ENTRY} & metadata(path).keys():
         return open_foreign(path, asked)
     if asked.layout is not None:
         raise UserError(f"{path}: stopgrad's own file, which says itself what it is; leave --layout away")
-    found = load(path, into)
+    found = open_own(path, into)
     if asked.stem is not None and found.net is not None and found.net.stem != asked.stem:
         raise UserError(f"{path}: has the stem {found.net.stem}, not {asked.stem}")
     size, mean, std = colours_and_size(path, found.channels, asked, found.size, found.mean, found.std)
     return replace(found, size=size, mean=mean, std=std)
+
+
+def open_own(path: Path, into: nn.Module | None = None) -> Loaded:
+    """Return the backbone in a file that stopgrad wrote, of a backbone or of a fine-tuned network. Raises UserError as their readers do.
+
+    Of a fine-tuned network what stands on its backbone, the kept layers of the projector and the classifier, is left out, and a note says so.
+    """
+    if ENTRY not in metadata(path):
+        return load(path, into)
+    tuned = load_classifier(path, into)
+    left = f"the classifier (fc){f' and the {tuned.network.layers} layers below it (head) are' if tuned.network.layers else ' is'} left out"
+    note = f"{path}: a network that was fine-tuned to {len(tuned.classes)} classes; its backbone is taken, {left}"
+    return described(path, tuned.network.backbone.train(), tuned.net, (tuned.size, tuned.mean, tuned.std), ENTRY, (note,))
 
 
 def open_foreign(path: Path, asked: Asked) -> Foreign:
@@ -108,7 +122,7 @@ def fill(backbone: Backbone, state: Mapping[str, Tensor]) -> None:
 
 
 def described(
-    path: Path, backbone: Backbone, net: Net, settings: tuple[int, tuple[float, ...], tuple[float, ...]], layout: str, notes: tuple[str, ...]
+    path: Path, backbone: Backbone, net: Net | None, settings: tuple[int, tuple[float, ...], tuple[float, ...]], layout: str, notes: tuple[str, ...]
 ) -> Foreign:
     """Return ``backbone`` with what is to be known of it and of the file it is from."""
     size, mean, std = settings

@@ -22,7 +22,7 @@ from stopgrad.config.transfer import Metric
 from stopgrad.config.tuning import Finetune, problems
 from stopgrad.errors import UserError
 from stopgrad.nets.backbones import Backbone
-from stopgrad.nets.classifier import Classifier, classifier_on
+from stopgrad.nets.classifier import Classifier, Reading, classifier_on
 from stopgrad.nets.files import digest
 from stopgrad.nets.norm import batch_norms
 from stopgrad.protocols.features import Labelled, Preparation, features
@@ -82,6 +82,8 @@ class Keep:
     classes: tuple[str, ...]
     """Names of the classes."""
     extra: dict[str, str]
+    reading: Reading | None = None
+    """How the images are read; None where nobody can say."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

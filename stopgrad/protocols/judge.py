@@ -270,7 +270,7 @@ def _finetune(settings: Finetune, subject: Subject, tell: Callable[[str], object
     taken |= {field: values[0] if values else None for field in ("lr", "weight_decay", "epochs") for values in (taken[field],)}
     outputs: Outputs = "sigmoid" if images.several else "softmax"
     if keep is not None:
-        about = About(net=keep.net, classes=keep.classes, outputs=outputs, extra=keep.extra, **asdict(subject.prep))
+        about = About(net=keep.net, classes=keep.classes, outputs=outputs, extra=keep.extra, reading=keep.reading, **asdict(subject.prep))
         save_classifier(keep.classifier, tuned.network, about)
     found = _score(features(tuned.network, subject.test, subject.prep, subject.device), subject)
     taken |= {"tried": [cell.record(tuned.metric) for cell in tuned.tried]} | ({"outputs": outputs} if images.several else {})

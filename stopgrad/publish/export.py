@@ -17,7 +17,8 @@ from stopgrad.config import Net
 from stopgrad.errors import UserError
 from stopgrad.files import write_whole
 from stopgrad.nets.backbones import classifier, first_convolution, timm_options, torchvision_net, torchvision_options
-from stopgrad.nets.files import Loaded, load, save
+from stopgrad.nets.files import Loaded, save
+from stopgrad.nets.foreign import Foreign, open_own
 from stopgrad.nets.names import locate
 from stopgrad.nets.resnet import RESNETS, STEMS
 from stopgrad.publish.detectron2 import configuration, depth_of, renamed
@@ -32,20 +33,21 @@ def export(backbone_file: Path, to: str, out: Path, overwrite: bool = False) -> 
     with the metadata of backbone.safetensors. In the code ``net`` maps images (N, C, H, W) to features (N, F).
     detectron2: ``out`` is a .pth file of tensors under its names, for ResNets as its own.
 
-    Raises UserError when the target cannot express the backbone, when ``out`` exists and ``overwrite`` is False, and as ``load`` does.
+    Raises UserError when the target cannot express the backbone, when ``out`` exists and ``overwrite`` is False, and as ``open_own`` does.
     """
     if to not in TARGETS:
         close = get_close_matches(to, TARGETS, n=1)
         raise UserError(f"--to: {to!r} is none of {', '.join(TARGETS)}{f'; did you mean {close[0]!r}?' if close else ''}")
     refuse_existing(to, out, overwrite)
-    loaded = load(backbone_file)
-    assert loaded.net is not None  # load raises for modules that cannot be built by name
+    loaded = open_own(backbone_file)
+    assert loaded.net is not None  # reading raises for modules that cannot be built by name
     writers = {"torchvision": _to_torchvision, "timm": _to_timm, "safetensors": _to_safetensors, "detectron2": _to_detectron2}
     code = writers[to](loaded, loaded.net, out)
     megabytes = sum(path.stat().st_size for path in written(to, out)) / 1e6
     mean, std = _per_channel(loaded)
     return [
         f"# {str(out)!r}: {loaded.net.backbone}, {loaded.backbone.features} features an image, {megabytes:.1f} MB",
+        *(f"# {note}." for note in (loaded.notes if isinstance(loaded, Foreign) else ())),
         f"# Trained on images ({loaded.channels}, {loaded.size}, {loaded.size}) of values 0..1, minus {mean}, over {std}.",
         *code,
         *([] if to == "detectron2" else ["net.eval()"]),

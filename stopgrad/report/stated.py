@@ -39,7 +39,7 @@ def stated(figures: Sequence[Evaluation]) -> str:
         parts += [SAID[key].format(each(held))] if held else []
     images = [f"{e.train_images:,}" for e in figures if e.train_images is not None]
     parts += [f"{each(images)} {counted}"] if counted and images else []
-    return ", ".join(part for part in (*parts, *_tuned(figures)) if part)
+    return ", ".join(part for part in (*parts, *_tuned(figures), *_agreed(figures)) if part)
 
 
 def _tuned(figures: Sequence[Evaluation]) -> list[str]:
@@ -47,6 +47,12 @@ def _tuned(figures: Sequence[Evaluation]) -> list[str]:
     told = [plain(words) for e in figures if (words := e.stated.get("tuned_on"))]
     swept = [f"{e.sweep.images:,}" if e.sweep.images else "some" for e in figures if e.sweep is not None and not e.stated.get("tuned_on")]
     return [f"tuned: {each(told)}"] * bool(told) + [f"l2 tuned on {each(swept)} of these, held out"] * bool(swept)
+
+
+def _agreed(figures: Sequence[Evaluation]) -> list[str]:
+    """Return on how many test images a student says what its teacher says, where that is told."""
+    told = [f"{100 * e.stated['agreement']:.1f} %" for e in figures if isinstance(e.stated.get("agreement"), float)]
+    return [f"the student says what its teacher says of {each(told)} of the test images"] * bool(told)
 
 
 def each(values: Iterable[object]) -> str:

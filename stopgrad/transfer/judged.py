@@ -118,7 +118,7 @@ def _on(
         if data not in ready:
             ready[data] = parts(splits, data, device, tell)
         subject = _subject(ready[data], candidate.featuriser.to(device), metric, f"{one.name}, {name}", device, tell, folder)
-        with tuning(settings, subject, asked, splits, folder) as kept:
+        with tuning(settings, subject, asked, data, splits, folder) as kept:
             fitted, notes = fitting(settings, len(subject.train))
             found = judge(fitted, replace(kept, notes=(*ready[data].notes, *notes)), tell)
             tell(f"{subject.name}: {found.score.metric} {found.score.value:.1%}")

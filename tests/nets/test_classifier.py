@@ -11,9 +11,10 @@ from torch import nn
 from stopgrad.config import Net
 from stopgrad.errors import UserError
 from stopgrad.nets.backbones import Backbone, build, wrap
-from stopgrad.nets.classifier import ENTRY, About, Classifier, classifier_on, load_classifier, save_classifier
-from stopgrad.nets.files import load
+from stopgrad.nets.classifier import ENTRY, About, Classifier, Reading, classifier_on, load_classifier, save_classifier
+from stopgrad.nets.files import digest, digest_of, load
 from stopgrad.nets.files import save as save_backbone
+from stopgrad.nets.foreign import Foreign, open_own
 from stopgrad.nets.heads import mlp
 
 NET = Net(backbone="resnet10", stem="small", width=4, zero_init_residual=False, init="/somewhere/private")
@@ -55,6 +56,36 @@ def test_a_file_says_what_its_logits_are_of(tmp_path: Path) -> None:
             record = json.loads(file.metadata()[ENTRY])
         assert record["form"] == form
         assert record.get("outputs") == (outputs if form == 2 else None)
+
+
+@pytest.mark.parametrize("reading", [None, Reading(short_side=None, max_pixels=9), Reading(short_side=19, max_pixels=64_000_000)])
+def test_a_file_says_how_images_are_read(reading: Reading | None, tmp_path: Path) -> None:
+    save_classifier(tmp_path / "c", tiny(), replace(ABOUT, reading=reading))
+    assert load_classifier(tmp_path / "c").reading == reading
+
+
+@pytest.mark.parametrize(
+    ("head", "left"), [(0, "the classifier (fc) is left out"), (2, "the classifier (fc) and the 2 layers below it (head) are left out")]
+)
+def test_its_backbone_is_taken_from_it(head: int, left: str, tmp_path: Path) -> None:
+    network = tiny(head)
+    save_classifier(tmp_path / "c", network, ABOUT)
+    found = open_own(tmp_path / "c")
+    assert isinstance(found, Foreign)
+    assert found.notes == (f"{tmp_path / 'c'}: a network that was fine-tuned to 3 classes; its backbone is taken, {left}",)
+    assert found.sha256 == digest(network.backbone) == digest(found.backbone)
+    assert (found.net, found.size, found.channels, found.mean) == (replace(NET, init=None), 16, 1, (0.5,))
+    assert all(part.training for part in found.backbone.modules())
+
+
+def test_a_weight_of_neither_backbone_head_nor_classifier_is_refused(tmp_path: Path) -> None:
+    save_classifier(tmp_path / "c", tiny(), ABOUT)
+    with safe_open(tmp_path / "c", "pt") as file:
+        record = json.loads(file.metadata()[ENTRY])
+    state = load_file(tmp_path / "c") | {"other.weight": torch.zeros(1)}
+    save_file(state, tmp_path / "c", {ENTRY: json.dumps(record | {"sha256": digest_of(state)})})
+    with pytest.raises(UserError, match=r"its weights do not fit a classifier: other\.weight"):
+        load_classifier(tmp_path / "c")
 
 
 def test_equal_networks_give_equal_files(tmp_path: Path) -> None:

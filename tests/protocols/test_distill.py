@@ -1,23 +1,32 @@
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+import stopgrad
+from stopgrad.accuracies import accuracies
+from stopgrad.cli import main
 from stopgrad.config import Net
-from stopgrad.config.tuning import Distill
+from stopgrad.config.tuning import SEMI, Distill
 from stopgrad.distilling import Student, distill
 from stopgrad.errors import UserError
+from stopgrad.images.opened import open_images
 from stopgrad.images.pool import Pool
 from stopgrad.images.source import Splits
 from stopgrad.images.sources import from_arrays
 from stopgrad.nets.backbones import Backbone, build
-from stopgrad.nets.classifier import About, Classifier, classifier_on, load_classifier, save_classifier
+from stopgrad.nets.classifier import About, Classifier, Reading, classifier_on, load_classifier, save_classifier
+from stopgrad.nets.files import digest, save
+from stopgrad.nets.foreign import fresh
 from stopgrad.protocols.distill import distil, soft_cross_entropy
 from stopgrad.protocols.features import Labelled, Preparation, features
+from stopgrad.report.table import table
 from stopgrad.runs import read_lines
 
 CPU = torch.device("cpu")
@@ -96,10 +105,9 @@ SHORT = replace(SETTINGS, epochs=(2,))
 
 def test_a_folder_holds_the_student_and_how_well_it_does(taught: Path, splits: Splits, tmp_path: Path) -> None:
     told: list[str] = []
-    record = distill(taught, splits, replace(NET, width=2), SHORT, tmp_path / "out", CPU, told.append)
-    files = Student(tmp_path / "out")
-    assert record is not None
-    assert read_lines(files.evaluations) == [record]
+    records = distill(taught, splits, replace(NET, width=2), SHORT, tmp_path / "out", CPU, told.append)
+    files, (record, of_the_teacher) = Student(tmp_path / "out"), records
+    assert read_lines(files.evaluations) == records
     assert sorted(p.name for p in files.path.iterdir()) == ["classifier.safetensors", "evaluations.jsonl", "what.json"]
     student, teacher = load_classifier(files.classifier), load_classifier(taught)
     assert (student.net, student.classes) == (replace(NET, width=2), ("0", "1", "2"))
@@ -112,10 +120,124 @@ def test_a_folder_holds_the_student_and_how_well_it_does(taught: Path, splits: S
     assert record["top1"] == float((said[0] == labels).double().mean())
     assert record["settings"]["teacher_top1"] == float((said[1] == labels).double().mean())
     assert record["settings"]["agreement"] == pytest.approx(float((said[0] == said[1]).double().mean()))
+    assert (record["features"], of_the_teacher["features"]) == ("student", "teacher")
+    assert of_the_teacher["top1"] == record["settings"]["teacher_top1"]
+    assert [r["weights_sha256"] for r in records] == [digest(one.network.backbone) for one in (student, teacher)]
     assert (record["protocol"], record["variant"], record["train_images"], record["settings"]["steps"]) == ("distill", "toy", 40, 4)
     assert any(line.startswith("distill (toy): step 4/4, loss ") for line in told)
-    with pytest.raises(UserError, match="out: holds a student already; choose another --out"):
-        distill(taught, splits, None, SHORT, tmp_path / "out", CPU, told.append)
+
+
+def test_who_asks_for_the_same_again_has_it(taught: Path, splits: Splits, tmp_path: Path) -> None:
+    """And whoever asks for something else is told what differs; nothing is touched either way."""
+    told: list[str] = []
+
+    def ask(teacher: Path = taught, images: Splits = splits, student: Net | None = None, settings: Distill = SHORT) -> list[dict[str, Any]]:
+        return distill(teacher, images, student, settings, tmp_path / "out", CPU, told.append)
+
+    first, files = ask(), Student(tmp_path / "out")
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files.path.iterdir()}
+    told.clear()
+    assert ask() == first
+    assert told == [f"{tmp_path / 'out'}: done already, by the same settings, teacher and images; nothing is trained"]
+    other = tmp_path / "other.safetensors"
+    loaded = load_classifier(taught)
+    with torch.no_grad():
+        loaded.network.fc.bias.add_(1)
+    save_classifier(other, loaded.network, About(**{k: v for k, v in vars(loaded).items() if k not in ("network", "sha256")}))
+    fewer = splits._replace(train=from_arrays((np.zeros((4, 10, 10), np.uint8), np.arange(4) % 3)))
+    for differs, again in (
+        (r"epochs 3 instead of 2, seed 1 instead of 0", lambda: ask(settings=replace(SHORT, epochs=(3,), seed=1))),
+        (r"width 2 instead of 4", lambda: ask(student=replace(NET, width=2))),
+        (r"another teacher \([0-9a-f]{8} instead of [0-9a-f]{8}\)", lambda: ask(other)),
+        (r"other training images", lambda: ask(images=fewer)),
+        (r"other test images", lambda: ask(images=splits._replace(test=None))),
+    ):
+        with pytest.raises(UserError, match=rf"out: holds a student already: {differs}; choose another --out"):
+            again()
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files.path.iterdir()} == before
+    files.what.unlink()
+    with pytest.raises(UserError, match=r"holds a student already: what\.json does not tell of what; choose another --out"):
+        ask()
+
+
+def test_the_tables_show_the_teacher_beside_the_student(taught: Path, splits: Splits, tmp_path: Path) -> None:
+    records = distill(taught, splits, None, SHORT, tmp_path / "out", CPU, lambda line: None)
+    lines = accuracies(records)
+    assert [line.split("  ")[0] for line in lines[2:4]] == ["student", "its teacher"]
+    assert f"{records[1]['top1']:.1%}" in lines[3]
+    agreed = f"the student says what its teacher says of {100 * records[0]['settings']['agreement']:.1f} % of the test images"
+    assert any(agreed in line for line in lines)
+    page = table([tmp_path / "out"])
+    assert [line.split(" | ")[0] for line in page if line.startswith("| out")] == ["| out, student", "| out, teacher"]
+    assert any(agreed in line for line in page)
+    assert not [line for line in page if "instead of" in line]  # both were measured alike
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_the_command_names_the_file_written(test: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nothing can be judged also a next step, which can be typed as it stands; typed again it is done."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        Path(f"photos/{i % 3}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (10, 10), np.uint8)).save(f"photos/{i % 3}/{i}.png")
+    network = classifier_on(fresh(NET, 1, 8), 3, "normal", 0)
+    about = About(net=NET, size=8, share=1.0, mean=(0.5,), std=(0.25,), classes=("0", "1", "2"), outputs="softmax", extra={})
+    save_classifier(Path("t.safetensors"), network, about)
+    command = ["distill", "t.safetensors", "photos", "--settings", "small", "--set", "epochs=1", "--out", "out", "--device", "cpu"]
+    command += [] if test else ["--labels", "none"]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "network: out/classifier.safetensors" in said
+    assert ("its teacher" in said) == test
+    assert ("next: stopgrad evaluate out/classifier.safetensors --data LABELLED" in said) == (not test)
+    assert main(command) == 0
+    again = capsys.readouterr().out
+    assert "step" not in again.replace("steps", "")
+    assert again.endswith(said[said.index("student") if test else said.index("network: ") :])
+
+
+@pytest.fixture
+def large() -> tuple[np.ndarray, np.ndarray]:
+    """1,200 images of 40 x 40 pixels, in three classes that noise all but hides, so that another way to read them decides many otherwise."""
+    rng, labels = np.random.default_rng(0), np.arange(1200) % 3
+    pixels = rng.integers(0, 246, (1200, 40, 40)) + 5 * labels[:, None, None]
+    return pixels.astype(np.uint8), labels
+
+
+def fine_tuned(images: tuple[np.ndarray, np.ndarray], folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Return the file of a backbone without training, fine-tuned on few labels by ``evaluate``, and the line that says how well it does."""
+    backbone = folder / "backbone.safetensors"
+    save(backbone, fresh(NET, 1, 16), NET, 16, (0.5,), (0.25,), {})
+    semi = replace(SEMI["small-10"], steps=20, batch=10)
+    (record,) = stopgrad.evaluate(backbone, (semi,), data=images, features=("backbone",), out=folder / "judged", device="cpu")
+    return folder / "judged" / record["classifier"], record
+
+
+def test_the_teacher_is_judged_as_evaluate_judges_it(large: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    """On images larger than the network's, which are not reduced on reading unless they were when it was judged."""
+    teacher, said = fine_tuned(large, tmp_path)
+    assert load_classifier(teacher).reading == Reading(short_side=None, max_pixels=64_000_000)
+    splits = open_images(large, "auto")
+    record, of_the_teacher = distill(teacher, splits, None, replace(SHORT, epochs=(1,), batch=540), tmp_path / "out", CPU, lambda line: None)
+    assert record["settings"]["teacher_top1"] == said["top1"]
+    assert (of_the_teacher["top1"], of_the_teacher["per_class"], of_the_teacher["top5"]) == (said["top1"], said["per_class"], said["top5"])
+    assert record["notes"] == []
+    assert load_classifier(tmp_path / "out/classifier.safetensors").reading == load_classifier(teacher).reading
+
+
+def test_a_file_that_does_not_say_how_images_are_read_is_read_as_before(large: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    teacher, said = fine_tuned(large, tmp_path)
+    loaded = load_classifier(teacher)
+    about = {name: value for name, value in vars(loaded).items() if name not in ("network", "sha256", "reading")}
+    save_classifier(teacher, loaded.network, About(**about))
+    assert load_classifier(teacher).reading is None
+    told: list[str] = []
+    record, _ = distill(teacher, open_images(large, "auto"), None, replace(SHORT, epochs=(1,), batch=540), tmp_path / "out", CPU, told.append)
+    assert "does not say how its images were read: here at a shorter side of at most 19 pixels" in record["notes"][0]
+    assert record["notes"][0] in told
+    assert record["settings"]["teacher_top1"] != said["top1"]  # or the two tests could not tell one way from the other
+    assert load_classifier(tmp_path / "out/classifier.safetensors").reading == Reading(short_side=19, max_pixels=64_000_000)
 
 
 def test_a_teacher_whose_classes_go_together_is_refused(taught: Path, splits: Splits, tmp_path: Path) -> None:
@@ -145,7 +267,7 @@ def test_what_is_killed_goes_on_where_it_stood(taught: Path, splits: Splits, tmp
 
 def test_labels_of_the_training_images_are_not_read(taught: Path, splits: Splits, tmp_path: Path) -> None:
     none = replace(splits.train, labels=None, classes=None)
-    assert distill(taught, Splits(none, None), None, SHORT, tmp_path / "none", CPU, lambda line: None) is None
+    assert distill(taught, Splits(none, None), None, SHORT, tmp_path / "none", CPU, lambda line: None) == []
     distill(taught, splits, None, SHORT, tmp_path / "some", CPU, lambda line: None)
     assert not Student(tmp_path / "none").evaluations.exists()
     assert Student(tmp_path / "none").classifier.read_bytes() == Student(tmp_path / "some").classifier.read_bytes()

@@ -18,7 +18,8 @@ from tests.report.runs import write_lines
 
 READ = "every figure is the last judging of a run's last step, none the best of several."
 MEAN = f"mean ± standard deviation (n - 1) over n seeds; {READ}"
-BYOL = {"name": "byol", "projector": [512, 256], "predictor_hidden": 512, "momentum": 0.99, "stop_gradient": True, "predictor_lr": 1.0}
+BYOL = {"name": "byol", "projector": [512, 256], "predictor_hidden": 512, "predictor_layers": 2, "momentum": 0.99, "stop_gradient": True}
+BYOL |= {"predictor_lr": 1.0, "beta": 0.0, "temperature": 0.1}
 
 
 @pytest.fixture
