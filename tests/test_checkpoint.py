@@ -121,7 +121,7 @@ def what_processes_say(*folders: Path) -> list[str]:
     return [folders[0].with_name(f"said-{rank}").read_text() for rank in range(2)]
 
 
-@pytest.mark.whole
+@pytest.mark.slow
 def test_processes_go_on_from_the_same_step_or_not_at_all(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     assert what_processes_say(one) == ["nothing"] * 2

@@ -59,6 +59,8 @@ def run(asked: Namespace) -> int:
     """``stopgrad evaluate``."""
     settings = chosen(asked.protocol, asked.settings, asked.pairs)
     frozen: list[Frozen] = [one for one in settings if not isinstance(one, Detection)]
+    if frozen and world().size > 1:
+        raise UserError(f"--protocol {frozen[0].protocol}: works in one process; start it without torchrun (detection works in several)")
     head = asked.head or _head(settings)
     meant = judgeable(asked.what, asked.layout, asked.data, head)
     if meant.kind == "run":
@@ -93,8 +95,6 @@ def run(asked: Namespace) -> int:
 
 def _refuse_together(asked: Namespace, settings: Sequence[Settings], frozen: "Sequence[Frozen]", sets: Sequence[DataSet], head: int) -> None:
     """Raise UserError for what cannot be asked for together, and for what is not there. ``frozen``: all of ``settings`` but detection's."""
-    if frozen and world().size > 1:
-        raise UserError(f"--protocol {frozen[0].protocol}: works in one process; start it without torchrun (detection works in several)")
     for one in sets:
         refuse_missing(one.path)
     for other in asked.beside:

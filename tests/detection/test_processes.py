@@ -35,7 +35,7 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize("masks", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_two_processes_are_one(masks: bool, data: Path, tmp_path: Path) -> None:
     if masks:
         data = coco(tmp_path / "coco", coco_record(6), coco_record(5))
