@@ -6,7 +6,7 @@ from typing import Any
 
 from stopgrad.progress import table
 from stopgrad.report.columns import Column, beside_name, ordered
-from stopgrad.report.evaluations import Evaluation, parse
+from stopgrad.report.evaluations import Evaluation, parse, told_apart
 from stopgrad.report.stated import each, stated
 
 FEATURES = {"pixels": "raw pixels", "random": "random initialisation", "backbone": "trained backbone"}
@@ -25,7 +25,8 @@ def accuracies(records: Sequence[Record]) -> list[str]:
 
     A column is a data set, a protocol, a variant and a metric; of several records for a cell the last counts.
     """
-    latest = {(e.features, e.column): e for record in records for e in parse(dict(record))}
+    (figures,) = told_apart([[e for record in records for e in parse(dict(record))]])
+    latest = {(e.features, e.column): e for e in figures}
     columns = ordered(column for _, column in latest)
     kinds = dict.fromkeys(kind for kind, _ in latest)
     labels = {kind: label for kind, label in FEATURES.items() if kind in kinds}

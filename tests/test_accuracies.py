@@ -1,5 +1,6 @@
 """The table of accuracies says how sure they are, and what they depend on."""
 
+import re
 from typing import Any
 
 from stopgrad.accuracies import accuracies
@@ -63,6 +64,12 @@ def test_few_columns_name_data_variant_and_metric_and_scores_stand_together() ->
         "on 20 % of the training images held out; detection: 900 iterations, 10,000 images; pets finetune: simclr's, lr 0.05, 60 epochs, 10,000 "
         "labels, tuned: lr on 20 % of the training images held out",
     ]
+
+
+def test_images_of_one_name_are_columns_of_their_own() -> None:
+    several = [record("backbone", "knn", value) | {"data": "photos", "images_sha256": d * 32} for value, d in ((0.3, "ab"), (0.7, "cd"))]
+    assert re.split("  +", accuracies(several)[0])[1:] == ["photos (abababab) knn", "photos (cdcdcdcd) knn"]
+    assert accuracies([several[1], several[1]])[0].endswith("  photos knn")
 
 
 def test_many_columns_stand_below_each_other() -> None:

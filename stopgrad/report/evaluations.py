@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,6 +108,34 @@ def parse(record: dict[str, Any]) -> list[Evaluation]:
         notes=tuple(str(note) for note in record.get("notes") or ()),
     )
     return _by_region(found, record["scores"]) if record.get("scores") else [found]
+
+
+def told_apart(folders: Sequence[Sequence[Evaluation]]) -> list[list[Evaluation]]:
+    """Return the figures of every folder; where in one of them a data set's name means several sets of images, columns say which is meant.
+
+    Figures of one folder are never of one column when their images are known to differ. What stands under one name in different folders does,
+    and is compared with a remark.
+    """
+    several = {name for figures in folders for name in _ambiguous(figures)}
+    return [[_naming_images(e) if _name(e) in several and e.images_sha256 else e for e in figures] for figures in folders]
+
+
+def _ambiguous(figures: Sequence[Evaluation]) -> set[tuple[str, bool]]:
+    """Return the names of data sets that mean several sets of images."""
+    found: dict[tuple[str, bool], set[str]] = {}
+    for e in figures:
+        if e.column.data and e.images_sha256:
+            found.setdefault(_name(e), set()).add(e.images_sha256)
+    return {name for name, digests in found.items() if len(digests) > 1}
+
+
+def _name(figure: Evaluation) -> tuple[str, bool]:
+    """Return what images are named by: detection's fingerprint is of its boxes too, and never that of the other protocols."""
+    return figure.column.data, figure.column.protocol == "detection"
+
+
+def _naming_images(figure: Evaluation) -> Evaluation:
+    return replace(figure, column=replace(figure.column, images=(figure.images_sha256 or "")[:8]))
 
 
 def _share(record: dict[str, Any], field: str) -> float:

@@ -98,7 +98,7 @@ def tabulate(runs: Sequence[Judged]) -> Results | None:
 def _beside(columns: Sequence[Column]) -> list[list[Column]]:
     """Return ``columns`` in parts of at most ``WIDEST``; those of a data set are only parted where they are more."""
     parts: list[list[Column]] = [[]]
-    for _, group in groupby(columns, lambda column: column.data):
+    for _, group in groupby(columns, lambda column: column.place):
         held = list(group)
         for begin in range(0, len(held), WIDEST):
             some = held[begin : begin + WIDEST]
@@ -116,7 +116,7 @@ def _block(runs: Sequence[Judged], columns: Sequence[Column], alone: bool) -> Bl
         rows.append(Row(name, run.colour, _cells(run, "backbone", columns, runs)))
         others = dict.fromkeys(e.features for e in run.evaluations if e.features not in (*BASELINES, "backbone"))
         rows += [Row(f"{name}, {features}", run.colour, _cells(run, features, columns, runs)) for features in others]
-    data = tuple((name, len(list(same))) for name, same in groupby(column.data for column in columns))
+    data = tuple((name, len(list(same))) for name, same in groupby(column.place for column in columns))
     return Block(data if any(name for name, _ in data) else (), tuple(columns), tuple(row for row in rows if alone or any(row.cells)))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from stopgrad.config import Data, Run, Train, differences, to_json
 from stopgrad.errors import UserError
-from stopgrad.report.evaluations import BASELINES, Evaluation
+from stopgrad.report.evaluations import BASELINES, Evaluation, told_apart
 from stopgrad.report.files import WHAT, What, read_environment, read_evaluations, read_status, read_what
 from stopgrad.report.wording import plain
 from stopgrad.runs import RunDirectory
@@ -53,7 +53,8 @@ def gather(paths: Sequence[Path]) -> list[Subject]:
     Raises UserError where there is neither, a file is damaged, or nothing was judged at all.
     """
     folders = list({folder.resolve(): folder for path in paths for folder in _folders(path)}.values())
-    subjects = [_subject(folder) for folder in folders]
+    judged = told_apart([read_evaluations(folder) for folder in folders])
+    subjects = [_subject(folder, figures) for folder, figures in zip(folders, judged, strict=True)]
     if any(subject.figures for subject in subjects):
         return subjects
     left = [note for subject in subjects for note in subject.notes]
@@ -82,8 +83,8 @@ def _natural(path: Path) -> list[tuple[bool, int, str]]:
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
-def _subject(folder: Path) -> Subject:
-    files, figures = RunDirectory(folder), read_evaluations(folder)
+def _subject(folder: Path, figures: Sequence[Evaluation]) -> Subject:
+    files = RunDirectory(folder)
     judge = f"stopgrad evaluate {shlex.quote(str(folder))}"
     if not files.exists():
         found, notes = _counting(figures, None, folder.name, judge)

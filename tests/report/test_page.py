@@ -14,7 +14,8 @@ from stopgrad.report.page import write_report
 from tests.report.reading import Page, change, page
 from tests.report.runs import clusters, make_config, make_evaluation, make_metrics, picture, write_embeddings, write_lines
 
-BYOL = {"name": "byol", "projector": [512, 256], "predictor_hidden": 512, "momentum": 0.99, "stop_gradient": True, "predictor_lr": 1.0}
+BYOL = {"name": "byol", "projector": [512, 256], "predictor_hidden": 512, "predictor_layers": 2, "momentum": 0.99, "stop_gradient": True}
+BYOL |= {"predictor_lr": 1.0, "beta": 0.0, "temperature": 0.1}
 
 
 def test_results_are_those_of_the_file(healthy: Path) -> None:

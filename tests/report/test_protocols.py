@@ -50,6 +50,21 @@ def test_the_head_shows_the_metric(tmp_path: Path) -> None:
     assert "Semi-supervised, 1 % 40.0 % top-1 pets · Fine-tuning 50.0 % mean per class" in text
 
 
+def test_images_of_one_name_are_never_mixed_in_a_column(tmp_path: Path) -> None:
+    x, y = ({"data": "photos", "images_sha256": digest * 32} for digest in ("ab", "cd"))
+    run = make_run(tmp_path / "a", [line("knn", 0.3, **x), line("knn", 0.7, **y)])
+    other = make_run(tmp_path / "b", [line("knn", 0.5, "random", **y), line("knn", 0.6, **y)], seed=1)
+    text = page(run, other).text
+    assert "photos (abababab) photos (cdcdcdcd) kNN kNN Random initialisation – 50.0 a 30.0 70.0 b – 60.0 +10.0 vs random" in text
+    assert "photos (abababab)" not in page(other).text
+
+
+def test_detection_knows_images_by_another_fingerprint(tmp_path: Path) -> None:
+    boxes = detection((0.2, 0.4, 0.18), (0.17, 0.36, 0.15), images_sha256="cd" * 32)
+    text = page(make_run(tmp_path / "run", [line("svm", 0.5, data="coco", images_sha256="ab" * 32), boxes])).text
+    assert "coco Linear SVM Detection, coco-1x, box AP" in text
+
+
 def test_metrics_are_never_mixed_in_a_column(tmp_path: Path) -> None:
     lines = [line("finetune", 0.3, "random"), line("finetune", 0.5, metric="map"), line("finetune", 0.7, metric="mean_per_class")]
     text = page(make_run(tmp_path / "run", lines)).text

@@ -18,7 +18,8 @@ from tests.report.runs import write_lines
 
 READ = "every figure is the last judging of a run's last step, none the best of several."
 MEAN = f"mean ± standard deviation (n - 1) over n seeds; {READ}"
-BYOL = {"name": "byol", "projector": [512, 256], "predictor_hidden": 512, "momentum": 0.99, "stop_gradient": True, "predictor_lr": 1.0}
+BYOL = {"name": "byol", "projector": [512, 256], "predictor_hidden": 512, "predictor_layers": 2, "momentum": 0.99, "stop_gradient": True}
+BYOL |= {"predictor_lr": 1.0, "beta": 0.0, "temperature": 0.1}
 
 
 @pytest.fixture
@@ -134,6 +135,28 @@ def test_rows_that_differ_in_a_column_are_marked(tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO("\n".join(table([tmp_path], "csv")))))
     assert rows[1]["knn/top1/how"] == "20 neighbours, T 0.1; 2,000 test images; k 20 instead of 200"
     assert rows[2]["lbfgs/top1"] == rows[2]["lbfgs/top1/how"] == ""
+
+
+def test_a_name_that_means_several_sets_of_images_is_a_column_each(tmp_path: Path) -> None:
+    x, y, z = ({"data": "photos", "images_sha256": digest * 32} for digest in ("ab", "cd", "ef"))
+    own = [line("lbfgs", 0.5, images_sha256="01" * 32), line("lbfgs", 0.6, images_sha256="23" * 32)]
+    make_run(tmp_path / "a", [*own, line("knn", 0.3, **x), line("knn", 0.7, **y), line("knn", 0.4, **x), line("knn", 0.9, data="photos")])
+    make_run(tmp_path / "b", [line("knn", 0.5, **y)], method=BYOL)
+    found = table([tmp_path])
+    heads = ["Linear (L-BFGS)", "photos · kNN", "photos (abababab) · kNN", "photos (cdcdcdcd) · kNN"]
+    assert [head.strip() for head in found[0].split("|")[2:-1]] == heads
+    assert [cell.strip() for cell in found[2].split("|")[1:-1]] == ["simsiam", "60.0", "90.0", "40.0", "70.0"]
+    assert [cell.strip() for cell in found[3].split("|")[1:-1]] == ["byol", "", "", "", "50.0"]
+    assert found[-2:] == [
+        "- a: Linear (L-BFGS) of the backbone was judged 2 times; the last counts.",
+        "- a: photos (abababab) · kNN of the backbone was judged 2 times; the last counts.",
+    ]
+    assert "photos (abababab)/knn/top1" in table([tmp_path], "csv")[0]
+    assert r"\multicolumn{1}{c}{photos (abababab)} & \multicolumn{1}{c}{photos (cdcdcdcd)}" in "\n".join(table([tmp_path], "latex"))
+    make_run(tmp_path / "c", [line("knn", 0.5, **z)], optim={"lr": 0.5})
+    other = table([tmp_path / "b", tmp_path / "c"])  # of two runs, one name is one column
+    assert "| photos · kNN |" in other[0]
+    assert other[-1] == "- (a) other images (efefefef instead of cdcdcdcd)."
 
 
 def test_seeds_of_one_row_that_were_judged_otherwise_are_marked(tmp_path: Path) -> None:
