@@ -51,6 +51,11 @@ class Evaluation:
     """What a reader must know of the number."""
 
     @property
+    def own(self) -> bool:
+        """Whether it is of the folder's own backbone, and of no baseline and no other backbone beside it."""
+        return self.features == "backbone" or self.features.startswith("head ")
+
+    @property
     def asked(self) -> dict[str, Any]:
         """What of ``stated`` was asked for, and not chosen by the protocol itself: it must agree where two results are compared."""
         chosen = FOUND | tuned(self.stated.get("tuned_on"))

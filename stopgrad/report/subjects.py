@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,11 @@ from stopgrad.runs import RunDirectory
 
 MOST_NAMED = 3
 """Settings, or folders, that a row is named by at most."""
+
+ENDINGS = r"(?<=.)(\.(pth|pt|tar|ckpt|bin|safetensors|pkl))+$"
+"""Of files that hold a backbone."""
+OF_FOLDERS = ("backbone.safetensors", "model.safetensors")
+"""Files that are called alike in every run, and in every folder exported for timm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +106,7 @@ def _subject(folder: Path, figures: Sequence[Evaluation]) -> Subject:
 
 
 def _last_step(figures: Iterable[Evaluation]) -> int | None:
-    return max((e.step for e in figures if e.step is not None and _own(e)), default=None)
-
-
-def _own(figure: Evaluation) -> bool:
-    """Whether it is of the folder's own backbone, and not of another beside it."""
-    return figure.features == "backbone" or figure.features.startswith("head ")
+    return max((e.step for e in figures if e.step is not None and e.own), default=None)
 
 
 def _counting(figures: Sequence[Evaluation], last: int | None, name: str, judge: str) -> tuple[tuple[Evaluation, ...], tuple[str, ...]]:
@@ -114,7 +114,7 @@ def _counting(figures: Sequence[Evaluation], last: int | None, name: str, judge:
     held: dict[Hashable, list[Evaluation]] = {}
     early: dict[Hashable, Evaluation] = {}
     for e in figures:
-        if last is None or not _own(e) or e.step in (None, last):
+        if last is None or not e.own or e.step in (None, last):
             held.setdefault((e.column, e.features, plain(e.stated.get("seed"))), []).append(e)
         else:
             early[e.column, e.features] = e
@@ -175,6 +175,21 @@ def labels(kinds: Sequence[Sequence[Subject]]) -> list[str]:
         for i, words in zip(where, _told_apart([kinds[i] for i in where]), strict=True):
             found[i] = f"{name}, {words}"
     return found
+
+
+def called(words: Sequence[str], taken: Collection[str]) -> list[str]:
+    """Return a short name for every other backbone that was asked for by ``words``; all its words where the name is another's, or ``taken``."""
+    short = [_short(text) for text in words]
+    found = [text if short.count(name) > 1 or name in taken else name for text, name in zip(words, short, strict=True)]
+    return [f"{name}, beside" if name in taken else name for name in found]
+
+
+def _short(words: str) -> str:
+    """Return the last part of a path, or of a network's name, without the endings of files; of a file that all runs have the folder's."""
+    parts = [part for part in re.split(r"[/\\]", words) if part not in ("", ".")]
+    if len(parts) > 1 and parts[-1] in OF_FOLDERS:
+        return parts[-2]
+    return re.sub(ENDINGS, "", parts[-1]) if parts else words
 
 
 def _first_name(subject: Subject) -> str:

@@ -230,7 +230,24 @@ def test_every_protocol_and_a_backbone_that_is_no_run(tmp_path: Path) -> None:
     notes = "\n".join(table([tmp_path]))
     assert "Semi-supervised, 1 %: simclr's, lr 0.05, 60 epochs, 120 labels, tuned: lr and weight decay on 20 % of the training" in notes
     assert "- coco · Detection, coco-1x: lr 0.02, 90,000 iterations, 12,000 images; 2,000 test images." in notes
-    assert "- Random initialisation, simsiam, torchvision/resnet18: few images a class." in notes
+    assert "- Random initialisation; simsiam; torchvision/resnet18: few images a class." in notes
+
+
+def test_other_backbones_beside_a_run_stand_under_their_own_name(tmp_path: Path) -> None:
+    beside = {"data": "photos", "notes": ["few images"]}
+    names = ("runs_b", "/x/imp-moco.pth.tar.safetensors", "timm/resnet50.a1_in1k", "/x/a.pt", "/y/a.pt", "runs/c/backbone.safetensors", "simsiam")
+    lines = [line("knn", 0.5 + i / 100, name, step=None, **beside) for i, name in enumerate(names)]
+    make_run(tmp_path / "a", [line("knn", 0.4, **beside), line("knn", 0.3, "head 1", step=400, **beside), *lines])
+    make_run(tmp_path / "b", [line("knn", 0.4, **beside), *lines[:1]], method=BYOL)
+    lone = make_run(tmp_path / "lone" / "a", [line("knn", 0.9, "simsiam", **beside)])
+    found = table([tmp_path / "a", tmp_path / "b"])
+    assert [row.split("|")[1].strip() for row in found[2:12]] == [
+        *("simsiam", "simsiam, head 1", "byol", "runs_b", "imp-moco", "resnet50.a1_in1k", "/x/a.pt", "/y/a.pt", "c", "simsiam, beside"),
+    ]
+    assert found[-1] == "- simsiam; simsiam, head 1; byol; runs_b; imp-moco; resnet50.a1_in1k; /x/a.pt; /y/a.pt; c; simsiam, beside: few images."
+    assert table([lone])[2].startswith("| simsiam |")
+    make_run(tmp_path / "d", [line("knn", 0.45, "runs_b", **beside)])  # other weights by the same word
+    assert [row.split("|")[1].strip() for row in table([tmp_path / "a", tmp_path / "d"])[4:6]] == ["runs_b, of a", "runs_b, of d"]
 
 
 def test_a_part_of_it(tmp_path: Path) -> None:
