@@ -56,7 +56,8 @@ def least_difference(interval: tuple[float, float]) -> float:
 def _reading(figures: Sequence[Evaluation], columns: Sequence[Column]) -> list[str]:
     counts = [e.test_images for e in figures if e.test_images is not None]
     intervals = [e.interval for e in figures if e.interval is not None]
-    what = "accuracy" if all(column.metric == "top1" for column in columns) else "top-1 where no other metric is named,"
+    metrics = {column.metric for column in columns}
+    what = "accuracy" if metrics == {"top1"} else "top-1 where no other metric is named," if "top1" in metrics else "per cent,"
     said = [f"{what} on {each(f'{n:,}' for n in counts)} test images{' (95 % interval)' if intervals else ''}"]
     for judging in dict.fromkeys(column.judging for column in columns):
         said.append(f"{judging.short}: {stated([e for e in figures if e.column.judging == judging])}")

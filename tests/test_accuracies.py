@@ -66,6 +66,12 @@ def test_few_columns_name_data_variant_and_metric_and_scores_stand_together() ->
     ]
 
 
+def test_no_top1_is_promised_where_there_is_none() -> None:
+    scores = {"scores": {"box_ap": 0.382, "mask_ap": 0.3}, "metric": "ap", "value": 0.382, "interval": None, "protocol": "detection"}
+    said = accuracies([record("backbone", "knn", 0.5) | scores | {"settings": {"iterations": 900}}])
+    assert said[-1] == "per cent, on 2,000 test images; detection: 900 iterations, 10,000 images"
+
+
 def test_images_of_one_name_are_columns_of_their_own() -> None:
     several = [record("backbone", "knn", value) | {"data": "photos", "images_sha256": d * 32} for value, d in ((0.3, "ab"), (0.7, "cd"))]
     assert re.split("  +", accuracies(several)[0])[1:] == ["photos (abababab) knn", "photos (cdcdcdcd) knn"]

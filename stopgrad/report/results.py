@@ -72,8 +72,10 @@ class Results:
     @property
     def what(self) -> str:
         """What the figures are, as the beginning of a sentence."""
-        plain_top1 = all(column.metric == "top1" for column in self.columns)
-        return "Top-1 accuracy in per cent" if plain_top1 else "Per cent, top-1 accuracy where the head of a column does not say otherwise,"
+        metrics = {column.metric for column in self.columns}
+        if metrics == {"top1"}:
+            return "Top-1 accuracy in per cent"
+        return "Per cent, " + ("top-1 accuracy where the head of a column does not say otherwise," if "top1" in metrics else "by the metrics named,")
 
     @property
     def frozen(self) -> str:

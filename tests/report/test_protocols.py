@@ -50,6 +50,12 @@ def test_the_head_shows_the_metric(tmp_path: Path) -> None:
     assert "Semi-supervised, 1 % 40.0 % top-1 pets · Fine-tuning 50.0 % mean per class" in text
 
 
+def test_no_top1_is_promised_where_there_is_none(tmp_path: Path) -> None:
+    text = page(make_run(tmp_path / "run", [line("svm", 0.3, metric="map11", data="voc07")])).text
+    assert "Per cent, by the metrics named, on images not trained on" in text
+    assert "op-1" not in text
+
+
 def test_images_of_one_name_are_never_mixed_in_a_column(tmp_path: Path) -> None:
     x, y = ({"data": "photos", "images_sha256": digest * 32} for digest in ("ab", "cd"))
     run = make_run(tmp_path / "a", [line("knn", 0.3, **x), line("knn", 0.7, **y)])
