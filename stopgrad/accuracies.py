@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stopgrad.progress import table
-from stopgrad.report.columns import Column, beside_name, ordered
+from stopgrad.report.columns import Column, beside_name, by_metric, ordered
 from stopgrad.report.evaluations import Evaluation, parse, told_apart
 from stopgrad.report.stated import each, stated
 
@@ -59,8 +59,8 @@ def _reading(figures: Sequence[Evaluation], columns: Sequence[Column]) -> list[s
     metrics = {column.metric for column in columns}
     what = "accuracy" if metrics == {"top1"} else "top-1 where no other metric is named," if "top1" in metrics else "per cent,"
     said = [f"{what} on {each(f'{n:,}' for n in counts)} test images{' (95 % interval)' if intervals else ''}"]
-    for judging in dict.fromkeys(column.judging for column in columns):
-        said.append(f"{judging.short}: {stated([e for e in figures if e.column.judging == judging])}")
+    decided = by_metric(columns, lambda column: stated([e for e in figures if e.column == column]))
+    said += [f"{of.short}: {words}" for of, words in decided]
     said = said if len(columns) > WIDEST else ["; ".join(said)]
     if not counts or min(counts) >= FEW:
         return said

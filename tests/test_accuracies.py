@@ -72,6 +72,11 @@ def test_no_top1_is_promised_where_there_is_none() -> None:
     assert said[-1] == "per cent, on 2,000 test images; detection: 900 iterations, 10,000 images"
 
 
+def test_metrics_that_were_judged_otherwise_are_told_apart() -> None:
+    several = [record("backbone", "knn", 0.5, k=7), record("backbone", "knn", 0.5, k=60) | {"metric": "mean_per_class", "value": 0.5}]
+    assert accuracies(several)[-1].endswith("; knn: 7 neighbours, T 0.1; knn mean per class: 60 neighbours, T 0.1")
+
+
 def test_images_of_one_name_are_columns_of_their_own() -> None:
     several = [record("backbone", "knn", value) | {"data": "photos", "images_sha256": d * 32} for value, d in ((0.3, "ab"), (0.7, "cd"))]
     assert re.split("  +", accuracies(several)[0])[1:] == ["photos (abababab) knn", "photos (cdcdcdcd) knn"]

@@ -1,7 +1,10 @@
 """What a figure is of: the data set judged on, the protocol, its variant and the metric. A column of every table."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
+
+T = TypeVar("T")
 
 PROTOCOLS = {
     "knn": "kNN",
@@ -72,6 +75,15 @@ class Column:
     def judging(self) -> "Column":
         """What figures of all metrics of the same judging have in common: the column without its metric."""
         return replace(self, metric="")
+
+
+def by_metric(columns: Sequence[Column], words: Callable[[Column], T]) -> list[tuple[Column, T]]:
+    """Return what ``words`` says of every judging: once where it says the same of all metrics that are among ``columns``, else of each metric."""
+    found: list[tuple[Column, T]] = []
+    for judging in dict.fromkeys(column.judging for column in columns):
+        said = [(column, words(column)) for column in columns if column.judging == judging]
+        found += [(judging, said[0][1])] if all(other == said[0][1] for _, other in said) else said
+    return found
 
 
 def metric_name(metric: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from stopgrad.report.columns import TRAINED, Column, beside_name, ordered, protocol_name
+from stopgrad.report.columns import TRAINED, Column, beside_name, by_metric, ordered, protocol_name
 from stopgrad.report.evaluations import BASELINES, Evaluation
 from stopgrad.report.files import Judged, RunFiles
 from stopgrad.report.gains import Gain, gain
@@ -146,18 +146,18 @@ def _cell(found: Evaluation | None, gained: Gain | None) -> Cell | None:
 
 def _settings(runs: Sequence[Judged], columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:
     """Return what the numbers of a column depend on, in words; first, and once, what holds for all columns."""
-    told = {judging: _told(runs, judging) for judging in dict.fromkeys(column.judging for column in columns)}
-    first = told[columns[0].judging]
-    shared = [key for key, words in first.items() if len(told) > 1 and all(t.get(key) == words for t in told.values())]
-    lines = {" · ".join(first[key] for key in shared): ["All" if len(told) > 2 else "Both"]}
-    for judging, found in told.items():
-        lines.setdefault(" · ".join(words for key, words in found.items() if key not in shared), []).append(judging.full_title)
+    settings = by_metric(columns, lambda column: _told(runs, column))
+    first = settings[0][1]
+    shared = [key for key, words in first.items() if len(settings) > 1 and all(t.get(key) == words for _, t in settings)]
+    lines = {" · ".join(first[key] for key in shared): ["All" if len(settings) > 2 else "Both"]}
+    for of, found in settings:
+        lines.setdefault(" · ".join(words for key, words in found.items() if key not in shared), []).append(of.full_title)
     return tuple(("; ".join(titles), words) for words, titles in lines.items() if words)
 
 
-def _told(runs: Sequence[Judged], judging: Column) -> dict[str, str]:
+def _told(runs: Sequence[Judged], column: Column) -> dict[str, str]:
     """Return every setting of a column in words: once where all rows agree, else value by value with its rows."""
-    measured = [(run, e) for run in runs for e in run.evaluations if e.column.judging == judging]
+    measured = [(run, e) for run in runs for e in run.evaluations if e.column == column]
     found = {}
     for key in dict.fromkeys(key for _, e in measured for key in e.stated):
         holders: dict[str, list[str]] = {}

@@ -9,7 +9,7 @@ from typing import Any
 
 from stopgrad.config import Run
 from stopgrad.errors import UserError
-from stopgrad.report.columns import Column, ordered
+from stopgrad.report.columns import Column, by_metric, ordered
 from stopgrad.report.evaluations import BASELINES, Evaluation
 from stopgrad.report.forms import FORMS, Grid, Line, Spread
 from stopgrad.report.stated import each, stated
@@ -155,9 +155,8 @@ def _grid(rows: Sequence[Row], columns: Sequence[Column], said: Sequence[str]) -
         cells = [_spread(row.of(column), column, [(letters[w], w) for w in marked[row, column]]) for column in columns]
         lines.append(Line(row.label, tuple(cells)))
     notes = [_how_to_read(lines, columns)]
-    for judging in dict.fromkeys(column.judging for column in columns):
-        held = [m.figure for row in rows for column in columns if column.judging == judging for m in row.of(column)]
-        notes.append(f"{judging.full_title}: {_decided(held)}")
+    decided = by_metric(columns, lambda column: _decided([m.figure for row in rows for m in row.of(column)]))
+    notes += [f"{of.full_title}: {words}" for of, words in decided]
     notes += [f"({letter}) {words}" for words, letter in letters.items()]
     notes += dict.fromkeys(said)
     notes += _noted(rows, columns)
@@ -197,13 +196,13 @@ def _way(figure: Evaluation) -> dict[str, str]:
 def _difference(figure: Evaluation, usual: Evaluation) -> str:
     """Return in words how a figure was measured otherwise than ``usual``; empty where it was not, as far as is told."""
     a, b = _way(figure), _way(usual)
-    told = []
+    found = []
     for key in dict.fromkeys([*a, *b]):
         if key != "images" and a.get(key) != b.get(key):
-            told.append(f"{named(key)} {a.get(key, 'not stated')} instead of {b.get(key, 'not stated')}")
+            found.append(f"{named(key)} {a.get(key, 'not stated')} instead of {b.get(key, 'not stated')}")
     if a["images"] and b["images"] and a["images"] != b["images"]:
-        told.append(f"other images ({a['images']} instead of {b['images']})")
-    return ", ".join(told)
+        found.append(f"other images ({a['images']} instead of {b['images']})")
+    return ", ".join(found)
 
 
 def _marks(held: Sequence[Measured], usual: Evaluation) -> list[str]:

@@ -1,5 +1,6 @@
 """The page shows every protocol: a column a data set, protocol, variant and metric, and backbones that are no run's."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,13 @@ def test_no_top1_is_promised_where_there_is_none(tmp_path: Path) -> None:
     text = page(make_run(tmp_path / "run", [line("svm", 0.3, metric="map11", data="voc07")])).text
     assert "Per cent, by the metrics named, on images not trained on" in text
     assert "op-1" not in text
+
+
+def test_metrics_that_were_judged_otherwise_have_settings_of_their_own(tmp_path: Path) -> None:
+    few = line("knn", 0.5, data="a", test_images=4, settings={"k": 7})
+    many = line("knn", 0.6, metric="mean_per_class", data="a", test_images=120, settings={"k": 60})
+    text = page(make_run(tmp_path / "run", [few, many])).text
+    assert re.search(r"a · kNN test images 4 · k 7 a · kNN, mean per class test images 120 · k 60", text)
 
 
 def test_images_of_one_name_are_never_mixed_in_a_column(tmp_path: Path) -> None:

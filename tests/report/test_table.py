@@ -233,6 +233,15 @@ def test_every_protocol_and_a_backbone_that_is_no_run(tmp_path: Path) -> None:
     assert "- Random initialisation; simsiam; torchvision/resnet18: few images a class." in notes
 
 
+def test_metrics_that_were_judged_otherwise_have_notes_of_their_own(tmp_path: Path) -> None:
+    few = line("knn", 0.5, data="a", test_images=4, settings={"k": 7, "temperature": 0.1})
+    many = line("knn", 0.6, metric="mean_per_class", data="a", test_images=120, settings={"k": 60, "temperature": 0.1})
+    assert table([make_run(tmp_path / "run", [few, many])])[-2:] == [
+        "- a · kNN: 7 neighbours, T 0.1; 4 test images.",
+        "- a · kNN, mean per class: 60 neighbours, T 0.1; 120 test images.",
+    ]
+
+
 def test_other_backbones_beside_a_run_stand_under_their_own_name(tmp_path: Path) -> None:
     beside = {"data": "photos", "notes": ["few images"]}
     names = ("runs_b", "/x/imp-moco.pth.tar.safetensors", "timm/resnet50.a1_in1k", "/x/a.pt", "/y/a.pt", "runs/c/backbone.safetensors", "simsiam")
