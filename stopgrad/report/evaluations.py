@@ -59,8 +59,6 @@ class Evaluation:
     def asked(self) -> dict[str, Any]:
         """What of ``stated`` was asked for, and not chosen by the protocol itself: it must agree where two results are compared."""
         chosen = FOUND | tuned(self.stated.get("tuned_on"))
-        if "epochs" in chosen:
-            chosen |= {"steps"}
         if self.stated.get("listed") is None:  # else which images: a list of one's own is asked for
             chosen |= {"labelled_sha256"}
         return {key: value for key, value in self.stated.items() if key not in chosen}
@@ -81,7 +79,14 @@ def tuned(words: Any) -> set[str]:
     if len(said) == 1:
         return set()
     names = {re.sub(r" by .*", "", name.strip()).replace(" ", "_") for name in re.split(r",|\band\b|×", said[0])} - {""}
-    return {"costs" if name == "C" else name for name in names}
+    found = {"costs" if name == "C" else name for name in names}
+    return found | {"steps"} if "epochs" in found else found
+
+
+def untold(one: Evaluation, other: Evaluation) -> set[str]:
+    """Return the settings in which two results may differ because one of them does not tell what it tuned, as older ones do not."""
+    words = [e.stated.get("tuned_on") for e in (one, other)]
+    return {"tuned_on"}.union(*map(tuned, words)) if None in words else set()
 
 
 def parse(record: dict[str, Any]) -> list[Evaluation]:

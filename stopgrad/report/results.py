@@ -9,7 +9,7 @@ from stopgrad.report.columns import TRAINED, Column, beside_name, by_metric, ord
 from stopgrad.report.evaluations import BASELINES, Evaluation
 from stopgrad.report.files import Judged, RunFiles
 from stopgrad.report.gains import Gain, gain
-from stopgrad.report.wording import named, plain
+from stopgrad.report.wording import grouped, named, plain
 
 WIDEST = 4
 """Columns that stand beside each other; more go below."""
@@ -162,6 +162,8 @@ def _told(runs: Sequence[Judged], column: Column) -> dict[str, str]:
     for key in dict.fromkeys(key for _, e in measured for key in e.stated):
         holders: dict[str, list[str]] = {}
         for run, e in measured:
+            if key == "tuned_on" and key not in e.stated:
+                continue  # of older results, which do not tell
             holders.setdefault(_value(key, e.stated[key]) if key in e.stated else "not stated", []).append(_whose(run, e, measured, key))
         values = [value if len(holders) == 1 else f"{value} ({', '.join(dict.fromkeys(who))})" for value, who in holders.items()]
         found[key] = f"{named(key)} {', '.join(values)}"
@@ -169,7 +171,9 @@ def _told(runs: Sequence[Judged], column: Column) -> dict[str, str]:
 
 
 def _value(key: str, value: Any) -> str:
-    return f"{value:,}" if key in COUNTS and isinstance(value, int) else plain(value)
+    if key in COUNTS and isinstance(value, int):
+        return f"{value:,}"
+    return grouped(plain(value)) if key == "tuned_on" else plain(value)
 
 
 def _whose(run: Judged, evaluation: Evaluation, measured: Sequence[tuple[Judged, Evaluation]], key: str) -> str:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from stopgrad.report.evaluations import Evaluation
-from stopgrad.report.wording import plain
+from stopgrad.report.evaluations import Evaluation, Sweep
+from stopgrad.report.wording import grouped, plain
 
 LENGTH = ("lr", "epochs", "steps")
 DECIDES = {
@@ -43,10 +43,16 @@ def stated(figures: Sequence[Evaluation]) -> str:
 
 
 def _tuned(figures: Sequence[Evaluation]) -> list[str]:
-    """Return what was tuned on what: as the protocol says, else by its sweep; nothing where nothing was."""
-    told = [plain(words) for e in figures if (words := e.stated.get("tuned_on"))]
-    swept = [f"{e.sweep.images:,}" if e.sweep.images else "some" for e in figures if e.sweep is not None and not e.stated.get("tuned_on")]
+    """Return what was tuned on what: as the protocols say, else by their sweeps, where these say anything new; nothing where nothing was."""
+    told = [grouped(plain(words)) for e in figures if (words := e.stated.get("tuned_on"))]
+    sweeps = [e.sweep for e in figures if e.sweep is not None and not e.stated.get("tuned_on")]
+    swept = [f"{s.images:,}" if s.images else "some" for s in sweeps if not any(_says(words, s) for words in told)]
     return [f"tuned: {each(told)}"] * bool(told) + [f"l2 tuned on {each(swept)} of these, held out"] * bool(swept)
+
+
+def _says(words: str, sweep: Sweep) -> bool:
+    """Whether the ``words`` of another result hold for ``sweep`` too."""
+    return words.startswith("l2 ") and (not sweep.images or f" {sweep.images:,} training images held out" in words)
 
 
 def each(values: Iterable[object]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from stopgrad.config import Run
 from stopgrad.errors import UserError
 from stopgrad.report.columns import Column, by_metric, ordered
-from stopgrad.report.evaluations import BASELINES, Evaluation
+from stopgrad.report.evaluations import BASELINES, Evaluation, untold
 from stopgrad.report.forms import FORMS, Grid, Line, Spread
 from stopgrad.report.stated import each, stated
 from stopgrad.report.subjects import Subject, called, gather, labels
@@ -197,8 +197,9 @@ def _difference(figure: Evaluation, usual: Evaluation) -> str:
     """Return in words how a figure was measured otherwise than ``usual``; empty where it was not, as far as is told."""
     a, b = _way(figure), _way(usual)
     found = []
+    left = untold(figure, usual) | {"images"}
     for key in dict.fromkeys([*a, *b]):
-        if key != "images" and a.get(key) != b.get(key):
+        if key not in left and a.get(key) != b.get(key):
             found.append(f"{named(key)} {a.get(key, 'not stated')} instead of {b.get(key, 'not stated')}")
     if a["images"] and b["images"] and a["images"] != b["images"]:
         found.append(f"other images ({a['images']} instead of {b['images']})")

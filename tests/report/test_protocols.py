@@ -64,6 +64,15 @@ def test_metrics_that_were_judged_otherwise_have_settings_of_their_own(tmp_path:
     assert re.search(r"a · kNN test images 4 · k 7 a · kNN, mean per class test images 120 · k 60", text)
 
 
+def test_a_result_that_does_not_tell_what_it_tuned_is_compared(tmp_path: Path) -> None:
+    new = {"settings": {"l2": 1e-3, "tuned_on": "l2 by top1 on 2000 training images held out"}}
+    text = page(make_run(tmp_path / "run", [line("lbfgs", 0.3, "random"), line("lbfgs", 0.5, **new)])).text
+    assert "50.0 +20.0 vs random" in text
+    assert "tuned: l2 by top1 on 2,000 training images held out" in text
+    assert "tuned: not stated" not in text
+    assert "held out (" not in text
+
+
 def test_images_of_one_name_are_never_mixed_in_a_column(tmp_path: Path) -> None:
     x, y = ({"data": "photos", "images_sha256": digest * 32} for digest in ("ab", "cd"))
     run = make_run(tmp_path / "a", [line("knn", 0.3, **x), line("knn", 0.7, **y)])

@@ -177,6 +177,24 @@ def test_what_a_protocol_chose_by_itself_is_no_difference(tmp_path: Path) -> Non
     assert found[-1] == f"- cifar10 · Fine-tuning: lr 0.1 or 0.2, 60 epochs, 12,000 labels, tuned: {words}; 2,000 test images."
 
 
+def test_a_result_that_does_not_tell_what_it_tuned_is_no_other(tmp_path: Path) -> None:
+    old = {"l2": 0.1, "held_out_images": 2000, "held_out_accuracy": {"0.1": 0.5}}
+    new = old | {"tuned_on": "l2 by top1 on 2000 training images held out"}
+    rates = {"lr": 0.1}, {"lr": 0.2, "tuned_on": "lr on 20 % of the training images held out"}
+    lines = [[line("lbfgs", 0.5, settings=old), line("linear", 0.5, settings=rates[0])], [line("lbfgs", 0.6, settings=new)]]
+    lines[1].append(line("linear", 0.6, settings=rates[1]))
+    for i, method in enumerate(({}, BYOL)):
+        make_run(tmp_path / str(i), lines[i], method=method)
+    found = table([tmp_path])
+    assert found[-2] == (
+        "- Linear (L-BFGS): a linear classifier on frozen features, 12,000 labels, tuned: l2 by top1 on 2,000 training images held out; "
+        "2,000 test images."
+    )
+    assert not any(note.startswith("- (a)") for note in found)
+    write_lines(tmp_path / "0" / "evaluations.jsonl", [line("linear", 0.5, settings=rates[0] | {"tuned_on": "nothing"})])
+    assert any("tuned: nothing instead of" in note or "instead of nothing" in note for note in table([tmp_path]))
+
+
 def test_baselines_that_runs_do_not_agree_on_are_rows_of_their_own(tmp_path: Path) -> None:
     for name, value in (("a", 0.5), ("b", 0.5), ("c", 0.4)):
         make_run(tmp_path / name, [line("knn", value, "pixels"), line("knn", 0.3, "random"), line("knn", 0.6)], method={} if name == "a" else BYOL)
