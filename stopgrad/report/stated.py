@@ -20,14 +20,13 @@ DECIDES = {
 OTHERS = ("", ("name", *LENGTH), "labels")
 SAID = {
     "k": "{} neighbours",
-    "iterations": "{} iterations",
     "temperature": "T {}",
     "name": "{}'s",
     "teacher": "teacher {}",
     "lr": "lr {}",
-    "epochs": "{} epochs",
-    "steps": "{} steps",
 }
+COUNTED = ("epochs", "steps", "iterations")
+"""Settings that are numbers of what they are called."""
 
 
 def stated(figures: Sequence[Evaluation]) -> str:
@@ -36,10 +35,16 @@ def stated(figures: Sequence[Evaluation]) -> str:
     parts = [what]
     for key in settings:
         held = [plain(e.stated[key]) for e in figures if e.stated.get(key) is not None]
-        parts += [SAID[key].format(each(held))] if held else []
+        parts += [_said(key, each(held))] if held else []
     images = [f"{e.train_images:,}" for e in figures if e.train_images is not None]
     parts += [f"{each(images)} {counted}"] if counted and images else []
     return ", ".join(part for part in (*parts, *_tuned(figures)) if part)
+
+
+def _said(key: str, value: str) -> str:
+    if key in COUNTED:
+        return f"{value} {key.removesuffix('s') if value == '1' else key}"
+    return SAID[key].format(value) if (key, value) != ("k", "1") else "1 neighbour"
 
 
 def _tuned(figures: Sequence[Evaluation]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from stopgrad.config import Data, Run, Train, differences, to_json
 from stopgrad.errors import UserError
+from stopgrad.report.columns import Column
 from stopgrad.report.evaluations import BASELINES, Evaluation, told_apart
 from stopgrad.report.files import WHAT, What, read_environment, read_evaluations, read_status, read_what
 from stopgrad.report.wording import plain
@@ -25,6 +26,15 @@ OF_FOLDERS = ("backbone.safetensors", "model.safetensors")
 """Files that are called alike in every run, and in every folder exported for timm."""
 
 
+@dataclass(frozen=True)
+class Note:
+    """What a reader must know of what counts: a line without its stop."""
+
+    text: str
+    column: Column | None = None
+    """What it is said of; None: of all."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """A run, or another backbone, with the figures that count."""
@@ -35,8 +45,7 @@ class Subject:
     """What is known of the images that it was trained on: their fingerprint, else their place."""
     figures: tuple[Evaluation, ...]
     """Of every column, kind of features and seed of the protocol the last of the last step."""
-    notes: tuple[str, ...]
-    """What a reader must know of what counts, a line each, without its stop."""
+    notes: tuple[Note, ...]
 
     @property
     def name(self) -> str:
@@ -62,7 +71,7 @@ def gather(paths: Sequence[Path]) -> list[Subject]:
     subjects = [_subject(folder, figures) for folder, figures in zip(folders, judged, strict=True)]
     if any(subject.figures for subject in subjects):
         return subjects
-    left = [note for subject in subjects for note in subject.notes]
+    left = [note.text for subject in subjects for note in subject.notes]
     raise UserError(f"table: {left[0]}" if left else f"table: name a run, or a folder of runs; none in {', '.join(map(str, paths))}")
 
 
@@ -98,9 +107,10 @@ def _subject(folder: Path, figures: Sequence[Evaluation]) -> Subject:
     found, notes = _counting(figures, status.step if status else _last_step(figures), folder.name, judge)
     if not figures:
         state = status.state if status else "not begun"
-        notes = (f"{folder}: {f'not judged yet; {judge}' if files.backbone.exists() else f'not trained to its end ({state}), and not judged'}",)
+        why = f"not judged yet; {judge}" if files.backbone.exists() else f"not trained to its end ({state}), and not judged"
+        notes = (Note(f"{folder}: {why}"),)
     elif status is not None and status.verdict != "healthy":
-        notes = (*notes, f"{folder.name}: {status.verdict}")
+        notes = (*notes, Note(f"{folder.name}: {status.verdict}"))
     images = str(read_environment(folder).get("images_sha256") or run.data.source)
     return Subject(directory=folder, of=run, images=images, figures=found, notes=notes)
 
@@ -109,7 +119,7 @@ def _last_step(figures: Iterable[Evaluation]) -> int | None:
     return max((e.step for e in figures if e.step is not None and e.own), default=None)
 
 
-def _counting(figures: Sequence[Evaluation], last: int | None, name: str, judge: str) -> tuple[tuple[Evaluation, ...], tuple[str, ...]]:
+def _counting(figures: Sequence[Evaluation], last: int | None, name: str, judge: str) -> tuple[tuple[Evaluation, ...], tuple[Note, ...]]:
     """Return the figures that count, and what is said of those that do not: ``last`` is the step that alone does (None: all do)."""
     held: dict[Hashable, list[Evaluation]] = {}
     early: dict[Hashable, Evaluation] = {}
@@ -120,13 +130,14 @@ def _counting(figures: Sequence[Evaluation], last: int | None, name: str, judge:
             early[e.column, e.features] = e
     there = {(e.column, e.features) for key in held.values() for e in key}
     notes = [
-        f"{name}: {e.column.judging.full_title} was judged at step {e.step:,}, the run is at step {last:,}: left out; {judge}"
+        Note(f"{name}: {e.column.judging.full_title} was judged at step {e.step:,}, the run is at step {last:,}: left out; {judge}", e.column)
         for key, e in early.items()
         if key not in there
     ]
     for again in held.values():
         if len({e.value for e in again}) > 1:
-            notes.append(f"{name}: {again[-1].column.judging.full_title} of {_whose(again[-1])} was judged {len(again)} times; the last counts")
+            column, whose = again[-1].column, _whose(again[-1])
+            notes.append(Note(f"{name}: {column.judging.full_title} of {whose} was judged {len(again)} times; the last counts", column))
     return tuple(again[-1] for again in held.values()), tuple(dict.fromkeys(notes))
 
 

@@ -60,7 +60,14 @@ def table(paths: Sequence[Path], form: str = "markdown", protocols: Sequence[str
     figures = [e for subject in subjects for e in subject.figures]
     columns = _columns(figures, protocols, metrics)
     rows = [row for row in _rows(subjects) if any(row.of(column) for column in columns)]
-    return FORMS[form](_grid(rows, columns, [note for subject in subjects for note in subject.notes]))
+    shown = {column.judging for column in columns}
+
+    def meant(column: Column) -> bool:  # what was left out is in no column
+        asked = (not protocols or column.protocol in protocols) and (not metrics or column.metric in metrics)
+        return asked or column.judging in shown
+
+    said = [note.text for subject in subjects for note in subject.notes if note.column is None or meant(note.column)]
+    return FORMS[form](_grid(rows, columns, said))
 
 
 def _columns(figures: Sequence[Evaluation], protocols: Sequence[str], metrics: Sequence[str]) -> list[Column]:

@@ -277,6 +277,23 @@ def test_other_backbones_beside_a_run_stand_under_their_own_name(tmp_path: Path)
     assert [row.split("|")[1].strip() for row in table([tmp_path / "a", tmp_path / "d"])[4:6]] == ["runs_b, of a", "runs_b, of d"]
 
 
+def test_notes_of_what_is_not_shown_are_not_shown(tmp_path: Path) -> None:
+    lines = [line("knn", 0.5), line("knn", 0.6), line("lbfgs", 0.4, step=200), line("linear", 0.5), line("linear", 0.7)]
+    run = make_run(tmp_path / "run", lines)
+    assert len([note for note in table([run]) if note.startswith("- run: ")]) == 3
+    assert [note for note in table([run], protocols=["linear"]) if note.startswith("- run: ")] == [
+        "- run: Linear (SGD or LARS) of the backbone was judged 2 times; the last counts."
+    ]
+
+
+def test_one_is_singular(tmp_path: Path) -> None:
+    knn = line("knn", 0.5, settings={"k": 1, "temperature": 0.1})
+    run = make_run(tmp_path / "run", [knn, line("finetune", 0.5, settings={"name": "simclr", "lr": 0.1, "epochs": 1, "steps": 1})])
+    found = table([run])
+    assert "- Fine-tuning: simclr's, lr 0.1, 1 epoch, 1 step, 12,000 labels; 2,000 test images." in found
+    assert "- kNN: 1 neighbour, T 0.1; 2,000 test images." in found
+
+
 def test_a_part_of_it(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", everything("backbone", 0.1))
     assert table([run], "csv", ["knn", "semi"])[0].count("/how") == 3
