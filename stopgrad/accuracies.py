@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stopgrad.progress import table
-from stopgrad.report.columns import Column, beside_name, ordered
-from stopgrad.report.evaluations import Evaluation, parse
+from stopgrad.report.columns import Column, beside_name, by_metric, ordered
+from stopgrad.report.evaluations import Evaluation, parse, told_apart
 from stopgrad.report.stated import each, stated
 
 FEATURES = {"pixels": "raw pixels", "random": "random initialisation", "backbone": "trained backbone", "student": "student", "teacher": "its teacher"}
@@ -25,7 +25,8 @@ def accuracies(records: Sequence[Record]) -> list[str]:
 
     A column is a data set, a protocol, a variant and a metric; of several records for a cell the last counts.
     """
-    latest = {(e.features, e.column): e for record in records for e in parse(dict(record))}
+    (figures,) = told_apart([[e for record in records for e in parse(dict(record))]])
+    latest = {(e.features, e.column): e for e in figures}
     columns = ordered(column for _, column in latest)
     kinds = dict.fromkeys(kind for kind, _ in latest)
     labels = {kind: label for kind, label in FEATURES.items() if kind in kinds}
@@ -55,10 +56,11 @@ def least_difference(interval: tuple[float, float]) -> float:
 def _reading(figures: Sequence[Evaluation], columns: Sequence[Column]) -> list[str]:
     counts = [e.test_images for e in figures if e.test_images is not None]
     intervals = [e.interval for e in figures if e.interval is not None]
-    what = "accuracy" if all(column.metric == "top1" for column in columns) else "top-1 where no other metric is named,"
+    metrics = {column.metric for column in columns}
+    what = "accuracy" if metrics == {"top1"} else "top-1 where no other metric is named," if "top1" in metrics else "per cent,"
     said = [f"{what} on {each(f'{n:,}' for n in counts)} test images{' (95 % interval)' if intervals else ''}"]
-    for judging in dict.fromkeys(column.judging for column in columns):
-        said.append(f"{judging.short}: {stated([e for e in figures if e.column.judging == judging])}")
+    decided = by_metric(columns, lambda column: stated([e for e in figures if e.column == column]))
+    said += [f"{of.short}: {words}" for of, words in decided]
     said = said if len(columns) > WIDEST else ["; ".join(said)]
     if not counts or min(counts) >= FEW:
         return said

@@ -1,5 +1,6 @@
 """The table of accuracies says how sure they are, and what they depend on."""
 
+import re
 from typing import Any
 
 from stopgrad.accuracies import accuracies
@@ -63,6 +64,23 @@ def test_few_columns_name_data_variant_and_metric_and_scores_stand_together() ->
         "on 20 % of the training images held out; detection: 900 iterations, 10,000 images; pets finetune: simclr's, lr 0.05, 60 epochs, 10,000 "
         "labels, tuned: lr on 20 % of the training images held out",
     ]
+
+
+def test_no_top1_is_promised_where_there_is_none() -> None:
+    scores = {"scores": {"box_ap": 0.382, "mask_ap": 0.3}, "metric": "ap", "value": 0.382, "interval": None, "protocol": "detection"}
+    said = accuracies([record("backbone", "knn", 0.5) | scores | {"settings": {"iterations": 900}}])
+    assert said[-1] == "per cent, on 2,000 test images; detection: 900 iterations, 10,000 images"
+
+
+def test_metrics_that_were_judged_otherwise_are_told_apart() -> None:
+    several = [record("backbone", "knn", 0.5, k=7), record("backbone", "knn", 0.5, k=60) | {"metric": "mean_per_class", "value": 0.5}]
+    assert accuracies(several)[-1].endswith("; knn: 7 neighbours, T 0.1; knn mean per class: 60 neighbours, T 0.1")
+
+
+def test_images_of_one_name_are_columns_of_their_own() -> None:
+    several = [record("backbone", "knn", value) | {"data": "photos", "images_sha256": d * 32} for value, d in ((0.3, "ab"), (0.7, "cd"))]
+    assert re.split("  +", accuracies(several)[0])[1:] == ["photos (abababab) knn", "photos (cdcdcdcd) knn"]
+    assert accuracies([several[1], several[1]])[0].endswith("  photos knn")
 
 
 def test_many_columns_stand_below_each_other() -> None:

@@ -280,6 +280,7 @@ def test_the_table() -> None:
         "chosen: l2 by mean_per_class on 9 training images held out (the numbers differ by data set); "
         "the widest 95 % interval is that of random on pets: 48.0-52.0",
     ]
+    assert transfer_table(records[:1])[:3] == ["lbfgs                  pets", "---------------------  ----", "random initialisation  50.0"]
 
 
 def test_names_bring_their_metrics() -> None:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,11 +51,14 @@ class Evaluation:
     """What a reader must know of the number."""
 
     @property
+    def own(self) -> bool:
+        """Whether it is of the folder's own backbone, or of a student and its teacher; of no baseline and no other backbone beside it."""
+        return self.features in ("backbone", "student", "teacher") or self.features.startswith("head ")
+
+    @property
     def asked(self) -> dict[str, Any]:
         """What of ``stated`` was asked for, and not chosen by the protocol itself: it must agree where two results are compared."""
         chosen = FOUND | tuned(self.stated.get("tuned_on"))
-        if "epochs" in chosen:
-            chosen |= {"steps"}
         if self.stated.get("listed") is None:  # else which images: a list of one's own is asked for
             chosen |= {"labelled_sha256"}
         return {key: value for key, value in self.stated.items() if key not in chosen}
@@ -75,7 +79,14 @@ def tuned(words: Any) -> set[str]:
     if len(said) == 1:
         return set()
     names = {re.sub(r" by .*", "", name.strip()).replace(" ", "_") for name in re.split(r",|\band\b|×", said[0])} - {""}
-    return {"costs" if name == "C" else name for name in names}
+    found = {"costs" if name == "C" else name for name in names}
+    return found | {"steps"} if "epochs" in found else found
+
+
+def untold(one: Evaluation, other: Evaluation) -> set[str]:
+    """Return the settings in which two results may differ because one of them does not tell what it tuned, as older ones do not."""
+    words = [e.stated.get("tuned_on") for e in (one, other)]
+    return {"tuned_on"}.union(*map(tuned, words)) if None in words else set()
 
 
 def parse(record: dict[str, Any]) -> list[Evaluation]:
@@ -107,6 +118,34 @@ def parse(record: dict[str, Any]) -> list[Evaluation]:
         notes=tuple(str(note) for note in record.get("notes") or ()),
     )
     return _by_region(found, record["scores"]) if record.get("scores") else [found]
+
+
+def told_apart(folders: Sequence[Sequence[Evaluation]]) -> list[list[Evaluation]]:
+    """Return the figures of every folder; where in one of them a data set's name means several sets of images, columns say which is meant.
+
+    Figures of one folder are never of one column when their images are known to differ. What stands under one name in different folders does,
+    and is compared with a remark.
+    """
+    several = {name for figures in folders for name in _ambiguous(figures)}
+    return [[_naming_images(e) if _name(e) in several and e.images_sha256 else e for e in figures] for figures in folders]
+
+
+def _ambiguous(figures: Sequence[Evaluation]) -> set[tuple[str, bool]]:
+    """Return the names of data sets that mean several sets of images."""
+    found: dict[tuple[str, bool], set[str]] = {}
+    for e in figures:
+        if e.column.data and e.images_sha256:
+            found.setdefault(_name(e), set()).add(e.images_sha256)
+    return {name for name, digests in found.items() if len(digests) > 1}
+
+
+def _name(figure: Evaluation) -> tuple[str, bool]:
+    """Return what images are named by: detection's fingerprint is of its boxes too, and never that of the other protocols."""
+    return figure.column.data, figure.column.protocol == "detection"
+
+
+def _naming_images(figure: Evaluation) -> Evaluation:
+    return replace(figure, column=replace(figure.column, images=(figure.images_sha256 or "")[:8]))
 
 
 def _share(record: dict[str, Any], field: str) -> float:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from stopgrad.config import Run
 from stopgrad.errors import UserError
 from stopgrad.report.columns import Column
-from stopgrad.report.evaluations import Evaluation, parse
+from stopgrad.report.evaluations import Evaluation, parse, told_apart
 from stopgrad.runs import RunDirectory, read_lines
 
 WHAT = "what.json"
@@ -164,7 +164,8 @@ def read_evaluations(directory: Path) -> list[Evaluation]:
 
 
 def _latest(directory: Path) -> tuple[Evaluation, ...]:
-    return tuple({(e.column, e.features): e for e in read_evaluations(directory)}.values())
+    (figures,) = told_apart([read_evaluations(directory)])
+    return tuple({(e.column, e.features): e for e in figures}.values())
 
 
 def _what(record: dict[str, Any]) -> What:

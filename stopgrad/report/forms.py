@@ -129,7 +129,7 @@ def _row(cells: list[str]) -> str:
 def _data_sets(grid: Grid, before: int) -> list[str]:
     """Return the line of data sets over their columns, and the rules below them."""
     cells, rules, at = [""] * before, [], before + 1
-    for name, group in groupby(column.data for column in grid.columns):
+    for name, group in groupby(column.place for column in grid.columns):
         width = len(list(group))
         cells.append(rf"\multicolumn{{{width}}}{{c}}{{{_in_latex(name)}}}")
         rules += [rf"\cmidrule(lr){{{at}-{at + width - 1}}}"] if name else []

@@ -18,6 +18,7 @@ from stopgrad.files import write_whole
 from stopgrad.onward import NextStep
 from stopgrad.report.charts import COLOURS, FRAME, paint
 from stopgrad.report.curves import draw
+from stopgrad.report.evaluations import told_apart
 from stopgrad.report.files import Judged, RunFiles, read_folder
 from stopgrad.report.pictures import collect
 from stopgrad.report.results import tabulate
@@ -60,7 +61,10 @@ def write_report(runs: Sequence[Path], out: Path, thumbnail: Thumbnail | None = 
         raise UserError("report: name at least one run directory")
     if len({path.resolve() for path in runs}) < len(runs):
         raise UserError("report: a run directory is named twice; name each once")
-    html = render(_coloured([read_folder(path, name) for path, name in zip(runs, _names(runs), strict=True)]), thumbnail)
+    folders = [read_folder(path, name) for path, name in zip(runs, _names(runs), strict=True)]
+    figures = told_apart([folder.evaluations for folder in folders])
+    named = [replace(folder, evaluations=tuple(own)) for folder, own in zip(folders, figures, strict=True)]
+    html = render(_coloured(named), thumbnail)
     write_whole(out, html.encode())
     return out
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from stopgrad.report.columns import TRAINED, Column, beside_name, ordered, protocol_name
+from stopgrad.report.columns import TRAINED, Column, beside_name, by_metric, ordered, protocol_name
 from stopgrad.report.evaluations import BASELINES, Evaluation
 from stopgrad.report.files import Judged, RunFiles
 from stopgrad.report.gains import Gain, gain
-from stopgrad.report.wording import named, plain
+from stopgrad.report.wording import grouped, named, plain
 
 WIDEST = 4
 """Columns that stand beside each other; more go below."""
@@ -72,8 +72,10 @@ class Results:
     @property
     def what(self) -> str:
         """What the figures are, as the beginning of a sentence."""
-        plain_top1 = all(column.metric == "top1" for column in self.columns)
-        return "Top-1 accuracy in per cent" if plain_top1 else "Per cent, top-1 accuracy where the head of a column does not say otherwise,"
+        metrics = {column.metric for column in self.columns}
+        if metrics == {"top1"}:
+            return "Top-1 accuracy in per cent"
+        return "Per cent, " + ("top-1 accuracy where the head of a column does not say otherwise," if "top1" in metrics else "by the metrics named,")
 
     @property
     def frozen(self) -> str:
@@ -98,7 +100,7 @@ def tabulate(runs: Sequence[Judged]) -> Results | None:
 def _beside(columns: Sequence[Column]) -> list[list[Column]]:
     """Return ``columns`` in parts of at most ``WIDEST``; those of a data set are only parted where they are more."""
     parts: list[list[Column]] = [[]]
-    for _, group in groupby(columns, lambda column: column.data):
+    for _, group in groupby(columns, lambda column: column.place):
         held = list(group)
         for begin in range(0, len(held), WIDEST):
             some = held[begin : begin + WIDEST]
@@ -116,7 +118,7 @@ def _block(runs: Sequence[Judged], columns: Sequence[Column], alone: bool) -> Bl
         rows.append(Row(name, run.colour, _cells(run, "backbone", columns, runs)))
         others = dict.fromkeys(e.features for e in run.evaluations if e.features not in (*BASELINES, "backbone"))
         rows += [Row(f"{name}, {features}", run.colour, _cells(run, features, columns, runs)) for features in others]
-    data = tuple((name, len(list(same))) for name, same in groupby(column.data for column in columns))
+    data = tuple((name, len(list(same))) for name, same in groupby(column.place for column in columns))
     return Block(data if any(name for name, _ in data) else (), tuple(columns), tuple(row for row in rows if alone or any(row.cells)))
 
 
@@ -144,22 +146,24 @@ def _cell(found: Evaluation | None, gained: Gain | None) -> Cell | None:
 
 def _settings(runs: Sequence[Judged], columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:
     """Return what the numbers of a column depend on, in words; first, and once, what holds for all columns."""
-    told = {judging: _told(runs, judging) for judging in dict.fromkeys(column.judging for column in columns)}
-    first = told[columns[0].judging]
-    shared = [key for key, words in first.items() if len(told) > 1 and all(t.get(key) == words for t in told.values())]
-    lines = {" · ".join(first[key] for key in shared): ["All" if len(told) > 2 else "Both"]}
-    for judging, found in told.items():
-        lines.setdefault(" · ".join(words for key, words in found.items() if key not in shared), []).append(judging.full_title)
+    settings = by_metric(columns, lambda column: _told(runs, column))
+    first = settings[0][1]
+    shared = [key for key, words in first.items() if len(settings) > 1 and all(t.get(key) == words for _, t in settings)]
+    lines = {" · ".join(first[key] for key in shared): ["All" if len(settings) > 2 else "Both"]}
+    for of, found in settings:
+        lines.setdefault(" · ".join(words for key, words in found.items() if key not in shared), []).append(of.full_title)
     return tuple(("; ".join(titles), words) for words, titles in lines.items() if words)
 
 
-def _told(runs: Sequence[Judged], judging: Column) -> dict[str, str]:
+def _told(runs: Sequence[Judged], column: Column) -> dict[str, str]:
     """Return every setting of a column in words: once where all rows agree, else value by value with its rows."""
-    measured = [(run, e) for run in runs for e in run.evaluations if e.column.judging == judging]
+    measured = [(run, e) for run in runs for e in run.evaluations if e.column == column]
     found = {}
     for key in dict.fromkeys(key for _, e in measured for key in e.stated):
         holders: dict[str, list[str]] = {}
         for run, e in measured:
+            if key == "tuned_on" and key not in e.stated:
+                continue  # of older results, which do not tell
             holders.setdefault(_value(key, e.stated[key]) if key in e.stated else "not stated", []).append(_whose(run, e, measured, key))
         values = [value if len(holders) == 1 else f"{value} ({', '.join(dict.fromkeys(who))})" for value, who in holders.items()]
         found[key] = f"{named(key)} {', '.join(values)}"
@@ -167,7 +171,9 @@ def _told(runs: Sequence[Judged], judging: Column) -> dict[str, str]:
 
 
 def _value(key: str, value: Any) -> str:
-    return f"{value:,}" if key in COUNTS and isinstance(value, int) else plain(value)
+    if key in COUNTS and isinstance(value, int):
+        return f"{value:,}"
+    return grouped(plain(value)) if key == "tuned_on" else plain(value)
 
 
 def _whose(run: Judged, evaluation: Evaluation, measured: Sequence[tuple[Judged, Evaluation]], key: str) -> str:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from stopgrad.report.evaluations import Evaluation
-from stopgrad.report.wording import plain
+from stopgrad.report.evaluations import Evaluation, Sweep
+from stopgrad.report.wording import grouped, plain
 
 LENGTH = ("lr", "epochs", "steps")
 DECIDES = {
@@ -20,14 +20,13 @@ DECIDES = {
 OTHERS = ("", ("name", *LENGTH), "labels")
 SAID = {
     "k": "{} neighbours",
-    "iterations": "{} iterations",
     "temperature": "T {}",
     "name": "{}'s",
     "teacher": "teacher {}",
     "lr": "lr {}",
-    "epochs": "{} epochs",
-    "steps": "{} steps",
 }
+COUNTED = ("epochs", "steps", "iterations")
+"""Settings that are numbers of what they are called."""
 
 
 def stated(figures: Sequence[Evaluation]) -> str:
@@ -36,16 +35,23 @@ def stated(figures: Sequence[Evaluation]) -> str:
     parts = [what]
     for key in settings:
         held = [plain(e.stated[key]) for e in figures if e.stated.get(key) is not None]
-        parts += [SAID[key].format(each(held))] if held else []
+        parts += [_said(key, each(held))] if held else []
     images = [f"{e.train_images:,}" for e in figures if e.train_images is not None]
     parts += [f"{each(images)} {counted}"] if counted and images else []
     return ", ".join(part for part in (*parts, *_tuned(figures), *_agreed(figures)) if part)
 
 
+def _said(key: str, value: str) -> str:
+    if key in COUNTED:
+        return f"{value} {key.removesuffix('s') if value == '1' else key}"
+    return SAID[key].format(value) if (key, value) != ("k", "1") else "1 neighbour"
+
+
 def _tuned(figures: Sequence[Evaluation]) -> list[str]:
-    """Return what was tuned on what: as the protocol says, else by its sweep; nothing where nothing was."""
-    told = [plain(words) for e in figures if (words := e.stated.get("tuned_on"))]
-    swept = [f"{e.sweep.images:,}" if e.sweep.images else "some" for e in figures if e.sweep is not None and not e.stated.get("tuned_on")]
+    """Return what was tuned on what: as the protocols say, else by their sweeps, where these say anything new; nothing where nothing was."""
+    told = [grouped(plain(words)) for e in figures if (words := e.stated.get("tuned_on"))]
+    sweeps = [e.sweep for e in figures if e.sweep is not None and not e.stated.get("tuned_on")]
+    swept = [f"{s.images:,}" if s.images else "some" for s in sweeps if not any(_says(words, s) for words in told)]
     return [f"tuned: {each(told)}"] * bool(told) + [f"l2 tuned on {each(swept)} of these, held out"] * bool(swept)
 
 
@@ -53,6 +59,11 @@ def _agreed(figures: Sequence[Evaluation]) -> list[str]:
     """Return on how many test images a student says what its teacher says, where that is told."""
     told = [f"{100 * e.stated['agreement']:.1f} %" for e in figures if isinstance(e.stated.get("agreement"), float)]
     return [f"the student says what its teacher says of {each(told)} of the test images"] * bool(told)
+
+
+def _says(words: str, sweep: Sweep) -> bool:
+    """Whether the ``words`` of another result hold for ``sweep`` too."""
+    return words.startswith("l2 ") and (not sweep.images or f" {sweep.images:,} training images held out" in words)
 
 
 def each(values: Iterable[object]) -> str:

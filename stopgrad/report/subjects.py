@@ -4,20 +4,35 @@ import json
 import re
 import shlex
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stopgrad.config import Data, Run, Train, differences, to_json
 from stopgrad.errors import UserError
-from stopgrad.report.evaluations import BASELINES, Evaluation
+from stopgrad.report.columns import Column
+from stopgrad.report.evaluations import BASELINES, Evaluation, told_apart
 from stopgrad.report.files import WHAT, What, read_environment, read_evaluations, read_status, read_what
 from stopgrad.report.wording import plain
 from stopgrad.runs import RunDirectory
 
 MOST_NAMED = 3
 """Settings, or folders, that a row is named by at most."""
+
+ENDINGS = r"(?<=.)(\.(pth|pt|tar|ckpt|bin|safetensors|pkl))+$"
+"""Of files that hold a backbone."""
+OF_FOLDERS = ("backbone.safetensors", "model.safetensors")
+"""Files that are called alike in every run, and in every folder exported for timm."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a reader must know of what counts: a line without its stop."""
+
+    text: str
+    column: Column | None = None
+    """What it is said of; None: of all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +45,7 @@ class Subject:
     """What is known of the images that it was trained on: their fingerprint, else their place."""
     figures: tuple[Evaluation, ...]
     """Of every column, kind of features and seed of the protocol the last of the last step."""
-    notes: tuple[str, ...]
-    """What a reader must know of what counts, a line each, without its stop."""
+    notes: tuple[Note, ...]
 
     @property
     def name(self) -> str:
@@ -53,10 +67,11 @@ def gather(paths: Sequence[Path]) -> list[Subject]:
     Raises UserError where there is neither, a file is damaged, or nothing was judged at all.
     """
     folders = list({folder.resolve(): folder for path in paths for folder in _folders(path)}.values())
-    subjects = [_subject(folder) for folder in folders]
+    judged = told_apart([read_evaluations(folder) for folder in folders])
+    subjects = [_subject(folder, figures) for folder, figures in zip(folders, judged, strict=True)]
     if any(subject.figures for subject in subjects):
         return subjects
-    left = [note for subject in subjects for note in subject.notes]
+    left = [note.text for subject in subjects for note in subject.notes]
     raise UserError(f"table: {left[0]}" if left else f"table: name a run, or a folder of runs; none in {', '.join(map(str, paths))}")
 
 
@@ -82,8 +97,8 @@ def _natural(path: Path) -> list[tuple[bool, int, str]]:
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
-def _subject(folder: Path) -> Subject:
-    files, figures = RunDirectory(folder), read_evaluations(folder)
+def _subject(folder: Path, figures: Sequence[Evaluation]) -> Subject:
+    files = RunDirectory(folder)
     judge = f"stopgrad evaluate {shlex.quote(str(folder))}"
     if not files.exists():
         found, notes = _counting(figures, None, folder.name, judge)
@@ -92,40 +107,37 @@ def _subject(folder: Path) -> Subject:
     found, notes = _counting(figures, status.step if status else _last_step(figures), folder.name, judge)
     if not figures:
         state = status.state if status else "not begun"
-        notes = (f"{folder}: {f'not judged yet; {judge}' if files.backbone.exists() else f'not trained to its end ({state}), and not judged'}",)
+        why = f"not judged yet; {judge}" if files.backbone.exists() else f"not trained to its end ({state}), and not judged"
+        notes = (Note(f"{folder}: {why}"),)
     elif status is not None and status.verdict != "healthy":
-        notes = (*notes, f"{folder.name}: {status.verdict}")
+        notes = (*notes, Note(f"{folder.name}: {status.verdict}"))
     images = str(read_environment(folder).get("images_sha256") or run.data.source)
     return Subject(directory=folder, of=run, images=images, figures=found, notes=notes)
 
 
 def _last_step(figures: Iterable[Evaluation]) -> int | None:
-    return max((e.step for e in figures if e.step is not None and _own(e)), default=None)
+    return max((e.step for e in figures if e.step is not None and e.own), default=None)
 
 
-def _own(figure: Evaluation) -> bool:
-    """Whether it is of the folder's own backbone, and not of another beside it."""
-    return figure.features == "backbone" or figure.features.startswith("head ")
-
-
-def _counting(figures: Sequence[Evaluation], last: int | None, name: str, judge: str) -> tuple[tuple[Evaluation, ...], tuple[str, ...]]:
+def _counting(figures: Sequence[Evaluation], last: int | None, name: str, judge: str) -> tuple[tuple[Evaluation, ...], tuple[Note, ...]]:
     """Return the figures that count, and what is said of those that do not: ``last`` is the step that alone does (None: all do)."""
     held: dict[Hashable, list[Evaluation]] = {}
     early: dict[Hashable, Evaluation] = {}
     for e in figures:
-        if last is None or not _own(e) or e.step in (None, last):
+        if last is None or not e.own or e.step in (None, last):
             held.setdefault((e.column, e.features, plain(e.stated.get("seed"))), []).append(e)
         else:
             early[e.column, e.features] = e
     there = {(e.column, e.features) for key in held.values() for e in key}
     notes = [
-        f"{name}: {e.column.judging.full_title} was judged at step {e.step:,}, the run is at step {last:,}: left out; {judge}"
+        Note(f"{name}: {e.column.judging.full_title} was judged at step {e.step:,}, the run is at step {last:,}: left out; {judge}", e.column)
         for key, e in early.items()
         if key not in there
     ]
     for again in held.values():
         if len({e.value for e in again}) > 1:
-            notes.append(f"{name}: {again[-1].column.judging.full_title} of {_whose(again[-1])} was judged {len(again)} times; the last counts")
+            column, whose = again[-1].column, _whose(again[-1])
+            notes.append(Note(f"{name}: {column.judging.full_title} of {whose} was judged {len(again)} times; the last counts", column))
     return tuple(again[-1] for again in held.values()), tuple(dict.fromkeys(notes))
 
 
@@ -174,6 +186,21 @@ def labels(kinds: Sequence[Sequence[Subject]]) -> list[str]:
         for i, words in zip(where, _told_apart([kinds[i] for i in where]), strict=True):
             found[i] = f"{name}, {words}"
     return found
+
+
+def called(words: Sequence[str], taken: Collection[str]) -> list[str]:
+    """Return a short name for every other backbone that was asked for by ``words``; all its words where the name is another's, or ``taken``."""
+    short = [_short(text) for text in words]
+    found = [text if short.count(name) > 1 or name in taken else name for text, name in zip(words, short, strict=True)]
+    return [f"{name}, beside" if name in taken else name for name in found]
+
+
+def _short(words: str) -> str:
+    """Return the last part of a path, or of a network's name, without the endings of files; of a file that all runs have the folder's."""
+    parts = [part for part in re.split(r"[/\\]", words) if part not in ("", ".")]
+    if len(parts) > 1 and parts[-1] in OF_FOLDERS:
+        return parts[-2]
+    return re.sub(ENDINGS, "", parts[-1]) if parts else words
 
 
 def _first_name(subject: Subject) -> str:

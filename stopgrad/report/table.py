@@ -9,11 +9,11 @@ from typing import Any
 
 from stopgrad.config import Run
 from stopgrad.errors import UserError
-from stopgrad.report.columns import Column, ordered
-from stopgrad.report.evaluations import BASELINES, Evaluation
+from stopgrad.report.columns import Column, by_metric, ordered
+from stopgrad.report.evaluations import BASELINES, Evaluation, untold
 from stopgrad.report.forms import FORMS, Grid, Line, Spread
 from stopgrad.report.stated import each, stated
-from stopgrad.report.subjects import Subject, gather, labels
+from stopgrad.report.subjects import Subject, called, gather, labels
 from stopgrad.report.wording import named, plain
 
 OWN = ("seed", "mean", "std")
@@ -60,7 +60,14 @@ def table(paths: Sequence[Path], form: str = "markdown", protocols: Sequence[str
     figures = [e for subject in subjects for e in subject.figures]
     columns = _columns(figures, protocols, metrics)
     rows = [row for row in _rows(subjects) if any(row.of(column) for column in columns)]
-    return FORMS[form](_grid(rows, columns, [note for subject in subjects for note in subject.notes]))
+    shown = {column.judging for column in columns}
+
+    def meant(column: Column) -> bool:  # what was left out is in no column
+        asked = (not protocols or column.protocol in protocols) and (not metrics or column.metric in metrics)
+        return asked or column.judging in shown
+
+    said = [note.text for subject in subjects for note in subject.notes if note.column is None or meant(note.column)]
+    return FORMS[form](_grid(rows, columns, said))
 
 
 def _columns(figures: Sequence[Evaluation], protocols: Sequence[str], metrics: Sequence[str]) -> list[Column]:
@@ -82,17 +89,20 @@ def _asked(option: str, words: Sequence[str]) -> str:
 
 
 def _rows(subjects: Sequence[Subject]) -> list[Row]:
-    """Return the baselines, then a row a kind of subjects and place that features were taken from, in the order given."""
-    rows = [row for features in BASELINES for row in _baselines(subjects, features)]
+    """Return the baselines, then a row a kind of subjects and place that features were taken from, in the order given, then other backbones."""
+    rows = [row for features, label in BASELINES.items() for row in _shared(subjects, features, label)]
     kinds: dict[Any, list[Subject]] = {}
     for subject in subjects:
-        if any(e.features not in BASELINES for e in subject.figures):
+        if any(e.own for e in subject.figures):
             kinds.setdefault(subject.kind, []).append(subject)
     for label, kind in zip(labels(list(kinds.values())), kinds.values(), strict=True):
-        measured = [Measured(e, _weights(s, e.features)) for s in kind for e in s.figures if e.features not in BASELINES]
+        measured = [Measured(e, _weights(s, e.features)) for s in kind for e in s.figures if e.own]
         for features in dict.fromkeys(m.figure.features for m in measured):
             name = label if features == "backbone" else f"{label}, {features}"
             rows.append(Row(name, tuple(m for m in measured if m.figure.features == features)))
+    others = list(dict.fromkeys(e.features for s in subjects for e in s.figures if not e.own and e.features not in BASELINES))
+    for features, label in zip(others, called(others, [row.label for row in rows]), strict=True):
+        rows += _shared(subjects, features, label)
     return rows
 
 
@@ -104,21 +114,23 @@ def _weights(subject: Subject, features: str) -> str:
     return digests[0] if digests else str(subject.directory)
 
 
-def _baselines(subjects: Sequence[Subject], features: str) -> list[Row]:
-    """Return a row for every network and way of judging; what runs agree on stands once, the seeds of a network are measurements of it."""
+def _shared(subjects: Sequence[Subject], features: str, label: str) -> list[Row]:
+    """Return the rows of a baseline, or of a backbone beside runs: one for every network and way of judging, what runs agree on once.
+
+    The seeds of a network at random initialisation are measurements of it; other weights are another backbone.
+    """
     found: list[tuple[Any, str, list[Measured]]] = []
     for subject in subjects:
         own = [Measured(e, _weights(subject, features)) for e in subject.figures if e.features == features]
         if not own:
             continue
-        network = _network(subject) if features == "random" else None
+        network = _network(subject) if features == "random" else _weights(subject, features)
         for known, _, held in found:
             if known == network and all(_agree(one, other) for one in own for other in held):
                 held += [m for m in own if not any(_same(m, other) for other in held)]
                 break
         else:
             found.append((network, subject.name, own))
-    label = BASELINES[features]
     return [Row(label if len(found) == 1 else f"{label}, of {name}", tuple(held)) for _, name, held in found]
 
 
@@ -150,9 +162,8 @@ def _grid(rows: Sequence[Row], columns: Sequence[Column], said: Sequence[str]) -
         cells = [_spread(row.of(column), column, [(letters[w], w) for w in marked[row, column]]) for column in columns]
         lines.append(Line(row.label, tuple(cells)))
     notes = [_how_to_read(lines, columns)]
-    for judging in dict.fromkeys(column.judging for column in columns):
-        held = [m.figure for row in rows for column in columns if column.judging == judging for m in row.of(column)]
-        notes.append(f"{judging.full_title}: {_decided(held)}")
+    decided = by_metric(columns, lambda column: _decided([m.figure for row in rows for m in row.of(column)]))
+    notes += [f"{of.full_title}: {words}" for of, words in decided]
     notes += [f"({letter}) {words}" for words, letter in letters.items()]
     notes += dict.fromkeys(said)
     notes += _noted(rows, columns)
@@ -192,13 +203,14 @@ def _way(figure: Evaluation) -> dict[str, str]:
 def _difference(figure: Evaluation, usual: Evaluation) -> str:
     """Return in words how a figure was measured otherwise than ``usual``; empty where it was not, as far as is told."""
     a, b = _way(figure), _way(usual)
-    told = []
+    found = []
+    left = untold(figure, usual) | {"images"}
     for key in dict.fromkeys([*a, *b]):
-        if key != "images" and a.get(key) != b.get(key):
-            told.append(f"{named(key)} {a.get(key, 'not stated')} instead of {b.get(key, 'not stated')}")
+        if key not in left and a.get(key) != b.get(key):
+            found.append(f"{named(key)} {a.get(key, 'not stated')} instead of {b.get(key, 'not stated')}")
     if a["images"] and b["images"] and a["images"] != b["images"]:
-        told.append(f"other images ({a['images']} instead of {b['images']})")
-    return ", ".join(told)
+        found.append(f"other images ({a['images']} instead of {b['images']})")
+    return ", ".join(found)
 
 
 def _marks(held: Sequence[Measured], usual: Evaluation) -> list[str]:
@@ -226,4 +238,4 @@ def _noted(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
     for row in rows:
         for note in dict.fromkeys(note for column in columns for m in row.of(column) for note in m.figure.notes):
             holders.setdefault(note, []).append(row.label)
-    return [f"{', '.join(who)}: {note}" for note, who in holders.items()]
+    return [f"{'; '.join(who)}: {note}" for note, who in holders.items()]

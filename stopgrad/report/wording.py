@@ -1,6 +1,7 @@
 """Numbers and values as a person would write them."""
 
 import math
+import re
 from typing import Any
 
 _HARMLESS = "\u200c\u200d\u00a0\u202f\u3000"
@@ -50,6 +51,11 @@ def visible(text: str) -> str:
 def named(setting: str) -> str:
     """Return what readers call a setting of a protocol."""
     return SAID.get(setting, setting.replace("_", " "))
+
+
+def grouped(words: str) -> str:
+    """Return ``words`` with the thousands of whole numbers set apart."""
+    return re.sub(r"(?<![\w.,])\d{4,}(?!\w|[.,]\d)", lambda number: f"{int(number[0]):,}", words)
 
 
 def plain(value: Any) -> str:

@@ -1,5 +1,6 @@
 """The page shows every protocol: a column a data set, protocol, variant and metric, and backbones that are no run's."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,43 @@ def test_the_head_shows_the_metric(tmp_path: Path) -> None:
     lines = [line("finetune", 0.5, metric="mean_per_class", data="pets"), line("semi", 0.4, variant="1 %")]
     text = page(make_run(tmp_path / "run", lines)).text
     assert "Semi-supervised, 1 % 40.0 % top-1 pets · Fine-tuning 50.0 % mean per class" in text
+
+
+def test_no_top1_is_promised_where_there_is_none(tmp_path: Path) -> None:
+    text = page(make_run(tmp_path / "run", [line("svm", 0.3, metric="map11", data="voc07")])).text
+    assert "Per cent, by the metrics named, on images not trained on" in text
+    assert "op-1" not in text
+
+
+def test_metrics_that_were_judged_otherwise_have_settings_of_their_own(tmp_path: Path) -> None:
+    few = line("knn", 0.5, data="a", test_images=4, settings={"k": 7})
+    many = line("knn", 0.6, metric="mean_per_class", data="a", test_images=120, settings={"k": 60})
+    text = page(make_run(tmp_path / "run", [few, many])).text
+    assert re.search(r"a · kNN test images 4 · k 7 a · kNN, mean per class test images 120 · k 60", text)
+
+
+def test_a_result_that_does_not_tell_what_it_tuned_is_compared(tmp_path: Path) -> None:
+    new = {"settings": {"l2": 1e-3, "tuned_on": "l2 by top1 on 2000 training images held out"}}
+    text = page(make_run(tmp_path / "run", [line("lbfgs", 0.3, "random"), line("lbfgs", 0.5, **new)])).text
+    assert "50.0 +20.0 vs random" in text
+    assert "tuned: l2 by top1 on 2,000 training images held out" in text
+    assert "tuned: not stated" not in text
+    assert "held out (" not in text
+
+
+def test_images_of_one_name_are_never_mixed_in_a_column(tmp_path: Path) -> None:
+    x, y = ({"data": "photos", "images_sha256": digest * 32} for digest in ("ab", "cd"))
+    run = make_run(tmp_path / "a", [line("knn", 0.3, **x), line("knn", 0.7, **y)])
+    other = make_run(tmp_path / "b", [line("knn", 0.5, "random", **y), line("knn", 0.6, **y)], seed=1)
+    text = page(run, other).text
+    assert "photos (abababab) photos (cdcdcdcd) kNN kNN Random initialisation – 50.0 a 30.0 70.0 b – 60.0 +10.0 vs random" in text
+    assert "photos (abababab)" not in page(other).text
+
+
+def test_detection_knows_images_by_another_fingerprint(tmp_path: Path) -> None:
+    boxes = detection((0.2, 0.4, 0.18), (0.17, 0.36, 0.15), images_sha256="cd" * 32)
+    text = page(make_run(tmp_path / "run", [line("svm", 0.5, data="coco", images_sha256="ab" * 32), boxes])).text
+    assert "coco Linear SVM Detection, coco-1x, box AP" in text
 
 
 def test_metrics_are_never_mixed_in_a_column(tmp_path: Path) -> None:

@@ -137,6 +137,28 @@ def test_rows_that_differ_in_a_column_are_marked(tmp_path: Path) -> None:
     assert rows[2]["lbfgs/top1"] == rows[2]["lbfgs/top1/how"] == ""
 
 
+def test_a_name_that_means_several_sets_of_images_is_a_column_each(tmp_path: Path) -> None:
+    x, y, z = ({"data": "photos", "images_sha256": digest * 32} for digest in ("ab", "cd", "ef"))
+    own = [line("lbfgs", 0.5, images_sha256="01" * 32), line("lbfgs", 0.6, images_sha256="23" * 32)]
+    make_run(tmp_path / "a", [*own, line("knn", 0.3, **x), line("knn", 0.7, **y), line("knn", 0.4, **x), line("knn", 0.9, data="photos")])
+    make_run(tmp_path / "b", [line("knn", 0.5, **y)], method=BYOL)
+    found = table([tmp_path])
+    heads = ["Linear (L-BFGS)", "photos · kNN", "photos (abababab) · kNN", "photos (cdcdcdcd) · kNN"]
+    assert [head.strip() for head in found[0].split("|")[2:-1]] == heads
+    assert [cell.strip() for cell in found[2].split("|")[1:-1]] == ["simsiam", "60.0", "90.0", "40.0", "70.0"]
+    assert [cell.strip() for cell in found[3].split("|")[1:-1]] == ["byol", "", "", "", "50.0"]
+    assert found[-2:] == [
+        "- a: Linear (L-BFGS) of the backbone was judged 2 times; the last counts.",
+        "- a: photos (abababab) · kNN of the backbone was judged 2 times; the last counts.",
+    ]
+    assert "photos (abababab)/knn/top1" in table([tmp_path], "csv")[0]
+    assert r"\multicolumn{1}{c}{photos (abababab)} & \multicolumn{1}{c}{photos (cdcdcdcd)}" in "\n".join(table([tmp_path], "latex"))
+    make_run(tmp_path / "c", [line("knn", 0.5, **z)], optim={"lr": 0.5})
+    other = table([tmp_path / "b", tmp_path / "c"])  # of two runs, one name is one column
+    assert "| photos · kNN |" in other[0]
+    assert other[-1] == "- (a) other images (efefefef instead of cdcdcdcd)."
+
+
 def test_seeds_of_one_row_that_were_judged_otherwise_are_marked(tmp_path: Path) -> None:
     for seed in range(3):
         make_run(tmp_path / f"a{seed}", [line("knn", 0.5 + seed / 10, settings={"k": 20 if seed == 2 else 200, "temperature": 0.1})], seed)
@@ -153,6 +175,24 @@ def test_what_a_protocol_chose_by_itself_is_no_difference(tmp_path: Path) -> Non
     found = table([tmp_path])
     assert found[2:4] == ["| simsiam |                  50.0 |", "| byol    |                  50.0 |"]
     assert found[-1] == f"- cifar10 · Fine-tuning: lr 0.1 or 0.2, 60 epochs, 12,000 labels, tuned: {words}; 2,000 test images."
+
+
+def test_a_result_that_does_not_tell_what_it_tuned_is_no_other(tmp_path: Path) -> None:
+    old = {"l2": 0.1, "held_out_images": 2000, "held_out_accuracy": {"0.1": 0.5}}
+    new = old | {"tuned_on": "l2 by top1 on 2000 training images held out"}
+    rates = {"lr": 0.1}, {"lr": 0.2, "tuned_on": "lr on 20 % of the training images held out"}
+    lines = [[line("lbfgs", 0.5, settings=old), line("linear", 0.5, settings=rates[0])], [line("lbfgs", 0.6, settings=new)]]
+    lines[1].append(line("linear", 0.6, settings=rates[1]))
+    for i, method in enumerate(({}, BYOL)):
+        make_run(tmp_path / str(i), lines[i], method=method)
+    found = table([tmp_path])
+    assert found[-2] == (
+        "- Linear (L-BFGS): a linear classifier on frozen features, 12,000 labels, tuned: l2 by top1 on 2,000 training images held out; "
+        "2,000 test images."
+    )
+    assert not any(note.startswith("- (a)") for note in found)
+    write_lines(tmp_path / "0" / "evaluations.jsonl", [line("linear", 0.5, settings=rates[0] | {"tuned_on": "nothing"})])
+    assert any("tuned: nothing instead of" in note or "instead of nothing" in note for note in table([tmp_path]))
 
 
 def test_baselines_that_runs_do_not_agree_on_are_rows_of_their_own(tmp_path: Path) -> None:
@@ -208,7 +248,50 @@ def test_every_protocol_and_a_backbone_that_is_no_run(tmp_path: Path) -> None:
     notes = "\n".join(table([tmp_path]))
     assert "Semi-supervised, 1 %: simclr's, lr 0.05, 60 epochs, 120 labels, tuned: lr and weight decay on 20 % of the training" in notes
     assert "- coco · Detection, coco-1x: lr 0.02, 90,000 iterations, 12,000 images; 2,000 test images." in notes
-    assert "- Random initialisation, simsiam, torchvision/resnet18: few images a class." in notes
+    assert "- Random initialisation; simsiam; torchvision/resnet18: few images a class." in notes
+
+
+def test_metrics_that_were_judged_otherwise_have_notes_of_their_own(tmp_path: Path) -> None:
+    few = line("knn", 0.5, data="a", test_images=4, settings={"k": 7, "temperature": 0.1})
+    many = line("knn", 0.6, metric="mean_per_class", data="a", test_images=120, settings={"k": 60, "temperature": 0.1})
+    assert table([make_run(tmp_path / "run", [few, many])])[-2:] == [
+        "- a · kNN: 7 neighbours, T 0.1; 4 test images.",
+        "- a · kNN, mean per class: 60 neighbours, T 0.1; 120 test images.",
+    ]
+
+
+def test_other_backbones_beside_a_run_stand_under_their_own_name(tmp_path: Path) -> None:
+    beside = {"data": "photos", "notes": ["few images"]}
+    names = ("runs_b", "/x/imp-moco.pth.tar.safetensors", "timm/resnet50.a1_in1k", "/x/a.pt", "/y/a.pt", "runs/c/backbone.safetensors", "simsiam")
+    lines = [line("knn", 0.5 + i / 100, name, step=None, **beside) for i, name in enumerate(names)]
+    make_run(tmp_path / "a", [line("knn", 0.4, **beside), line("knn", 0.3, "head 1", step=400, **beside), *lines])
+    make_run(tmp_path / "b", [line("knn", 0.4, **beside), *lines[:1]], method=BYOL)
+    lone = make_run(tmp_path / "lone" / "a", [line("knn", 0.9, "simsiam", **beside)])
+    found = table([tmp_path / "a", tmp_path / "b"])
+    assert [row.split("|")[1].strip() for row in found[2:12]] == [
+        *("simsiam", "simsiam, head 1", "byol", "runs_b", "imp-moco", "resnet50.a1_in1k", "/x/a.pt", "/y/a.pt", "c", "simsiam, beside"),
+    ]
+    assert found[-1] == "- simsiam; simsiam, head 1; byol; runs_b; imp-moco; resnet50.a1_in1k; /x/a.pt; /y/a.pt; c; simsiam, beside: few images."
+    assert table([lone])[2].startswith("| simsiam |")
+    make_run(tmp_path / "d", [line("knn", 0.45, "runs_b", **beside)])  # other weights by the same word
+    assert [row.split("|")[1].strip() for row in table([tmp_path / "a", tmp_path / "d"])[4:6]] == ["runs_b, of a", "runs_b, of d"]
+
+
+def test_notes_of_what_is_not_shown_are_not_shown(tmp_path: Path) -> None:
+    lines = [line("knn", 0.5), line("knn", 0.6), line("lbfgs", 0.4, step=200), line("linear", 0.5), line("linear", 0.7)]
+    run = make_run(tmp_path / "run", lines)
+    assert len([note for note in table([run]) if note.startswith("- run: ")]) == 3
+    assert [note for note in table([run], protocols=["linear"]) if note.startswith("- run: ")] == [
+        "- run: Linear (SGD or LARS) of the backbone was judged 2 times; the last counts."
+    ]
+
+
+def test_one_is_singular(tmp_path: Path) -> None:
+    knn = line("knn", 0.5, settings={"k": 1, "temperature": 0.1})
+    run = make_run(tmp_path / "run", [knn, line("finetune", 0.5, settings={"name": "simclr", "lr": 0.1, "epochs": 1, "steps": 1})])
+    found = table([run])
+    assert "- Fine-tuning: simclr's, lr 0.1, 1 epoch, 1 step, 12,000 labels; 2,000 test images." in found
+    assert "- kNN: 1 neighbour, T 0.1; 2,000 test images." in found
 
 
 def test_a_part_of_it(tmp_path: Path) -> None:

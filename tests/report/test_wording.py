@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from stopgrad.report.wording import counted, plain, readable, signed, visible
+from stopgrad.report.wording import counted, grouped, plain, readable, signed, visible
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,7 @@ def test_counted(count: float, text: str) -> None:
 
 def test_signed() -> None:
     assert [signed(v) for v in (15, -0.44, 0)] == ["+15.0", "−0.4", "+0.0"]
+
+
+def test_thousands_of_whole_numbers_alone_are_set_apart() -> None:
+    assert grouped("l2 on 2000, 12345 or 999 of 0.12345 and r2048x of v1.2000.") == "l2 on 2,000, 12,345 or 999 of 0.12345 and r2048x of v1.2000."
