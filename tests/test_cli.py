@@ -12,6 +12,7 @@ from PIL import Image
 
 from stopgrad.cli import COMMANDS, main, parser
 from stopgrad.config import METHODS
+from stopgrad.config.transfer import DataSet
 from stopgrad.plan import recipe_name
 from stopgrad.recipes import IMAGES, RECIPES, method_of
 from stopgrad.runs import RunDirectory
@@ -416,3 +417,20 @@ def test_training_does_not_import_what_only_compiling_needs(photos: Path, tmp_pa
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_detection_takes_a_data_set_with_a_name_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[DataSet] = []
+
+    def detected(what: object, data: DataSet, *more: object) -> list[dict[str, object]]:
+        asked.append(data)
+        line = {"protocol": "detection", "features": "random", "metric": "ap", "value": 0.25, "test_images": 200, "scores": {"box_ap": 0.25}}
+        return [line | {"data": data.name}]
+
+    monkeypatch.setattr("stopgrad.detecting.detected", detected)
+    monkeypatch.chdir(tmp_path)
+    words = ["evaluate", "resnet18", "--protocol", "detection", "--settings", "small", "--size", "32", "--device", "cpu"]
+    for text, name in ((f"coco={tmp_path}", "coco"), (str(tmp_path), tmp_path.name)):
+        assert main([*words, "--data", text]) == 0
+        assert asked[-1] == DataSet(name=name, path=str(tmp_path))
+        assert "25.0%" in capsys.readouterr().out

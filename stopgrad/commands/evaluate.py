@@ -78,16 +78,16 @@ def run(asked: Namespace) -> int:
     device = pick_device(asked.device)
     what = open_what(asked.what, Asked(layout=asked.layout, stem=asked.stem, size=asked.size), head=head, out=asked.out)
     features: Sequence[Kind] = asked.features or KINDS[several:]
-    if splits is not None:
-        lines = _on_one(what, frozen, splits, features, device, what.named(sets[0].path) if sets else "")
-    elif several:
+    if not frozen:
+        (detection,) = (one for one in settings if isinstance(one, Detection))
+        lines = _detected(what, sets[0], detection, features, device)
+    elif splits is None:
         from stopgrad.transfer.command import tables
 
         beside = {name: open_what(name) for name in asked.beside}
         lines = tables(what, beside, sets, frozen, features, device, print, asked.labels)
     else:
-        (detection,) = (one for one in settings if isinstance(one, Detection))
-        lines = _detected(what, sets[0], detection, features, device)
+        lines = _on_one(what, frozen, splits, features, device, what.named(sets[0].path) if sets else "")
     if world().first:
         print("\n".join([*lines, f"written to {what.evaluations}", *(next_lines(what.evaluations.parent) if what.run is not None else ())]))
     return DONE
