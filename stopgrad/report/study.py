@@ -78,7 +78,7 @@ def write_studies(folder: Path, out: Path) -> Path:
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{folder / RESULTS}: is damaged; move it away, stopgrad study makes it anew from the runs") from None
     if form != FORM:
-        raise UserError(f"{folder / RESULTS}: was written by another version of stopgrad; the same stopgrad study writes it anew from the runs")
+        raise UserError(f"{folder / RESULTS}: was written by another version of stopgrad; move it away, stopgrad study makes it anew from the runs")
     made = [_section(folder, record) for record in records]
     data = {"charts": [hover for _, hovers in made for hover in hovers], "frame": FRAME}
     sections = [section for section, _ in made]

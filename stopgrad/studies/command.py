@@ -59,6 +59,8 @@ def carry_out(chosen: Chosen, asked: Asked, jobs: int | None, splits: "Splits") 
     failed = work(todo, at_once, cores, print, there if len(there) > 1 else ())
     for name, (study, _) in chosen.items():
         _tell(study, tables[name], asked)
+    if unjudged := [job.out.name for job in todo if job not in failed and job.commands()]:
+        raise UserError(f"{asked.out}: {', '.join(unjudged)}: ended well, and yet figures are missing; see {todo[0].out.parent}/NAME.log")
     return _ended(failed, len(todo), asked.out)
 
 

@@ -122,20 +122,26 @@ def _refuse_onto(studies: Sequence[Study], asked: Asked) -> None:
     if needing and not asked.onto:
         raise UserError(f"study {needing[0]}: is judged on other images than it trains on; name them, as in --onto pets=PATH")
     if asked.onto and not needing:
-        raise UserError(
-            f"--onto {asked.onto[0]}: {' and '.join(study.name for study in studies)} judge on the images that they train on; leave it out"
-        )
+        raise UserError(f"--onto {asked.onto[0]}: {' and '.join(study.name for study in studies)}: judged on the images trained on; leave it out")
+
+
+OF_EVERY_STUDY = {
+    "train.seed": "what tells the runs of a row apart (--seeds says how many)",
+    "train.on_collapse": "warn in every row: one that collapses is to be seen to its end",
+}
+"""What no study can be asked for otherwise, and why."""
 
 
 def _refuse_both(study: Study, name: str, row: Row, asked: Asked) -> None:
     """Raise UserError where a row sets what was set of all rows; a multiple of it is one of what was set."""
     typed = overrides_of(asked.options, asked.pairs)
-    fixed = {path: f"what the row {name!r} of {study.name} changes (to {v})" for path, v in row.changed(asked.scale).items() if isinstance(v, str)}
+    fixed = dict(OF_EVERY_STUDY)
+    fixed |= {path: f"what the row {name!r} of {study.name} changes (to {v})" for path, v in row.changed(asked.scale).items() if isinstance(v, str)}
     fixed |= {path: f"what {study.name} is about (it is {v})" for path, v in study.base_of(name, asked.scale).always.items() if v != typed.get(path)}
     for path, text in typed.items():
         for other, why in fixed.items():
             if _same_field(path, other):
-                option = next((f"--{flag}" for flag, field in FLAGS.items() if field == path), f"--set {path}")
+                option = next((f"--{flag}" for flag in asked.options if FLAGS[flag] == path), f"--set {path}")
                 raise UserError(f"{option} {text}: is {why}; leave it to the study")
 
 

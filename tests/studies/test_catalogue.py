@@ -123,7 +123,7 @@ def test_data_sets_to_judge_on_are_asked_for_where_they_count(tmp_path: Path) ->
     told("detection", "coco-1x=here", scale="paper")
     with pytest.raises(UserError, match="study detection: is judged on other images than it trains on; name them, as in --onto"):
         told("detection")
-    with pytest.raises(UserError, match=r"--onto pets:mean_per_class=here: predictor judge on the images that they train on"):
+    with pytest.raises(UserError, match=r"--onto pets:mean_per_class=here: predictor: judged on the images trained on"):
         told("predictor", "pets=here")
     with pytest.raises(UserError, match=r"--onto cars:top1=here: at scale paper the name is the schedule, one of voc07, voc0712, coco-1x, coco-2x"):
         told("detection", "cars=here", scale="paper")

@@ -136,7 +136,7 @@ def test_what_can_be_known_without_torch_is_answered_without_it(photos: Path, tm
         (["study", "predictor", "--set", "method.predictor=fixed"], "is what the row 'none' of predictor changes"),
         (["study", "transfer"], "as in --onto pets=PATH"),
         (["study", "transfer", "--onto", "pets=nowhere"], "nowhere"),
-        (["study", "predictor", "--onto", f"pets={photos}"], "judge on the images that they train on"),
+        (["study", "predictor", "--onto", f"pets={photos}"], "judged on the images trained on"),
         (["study", "predictor", "--data", str(tmp_path / "nothing")], "nothing"),
     ):
         script = f"import sys; from stopgrad.cli import main; status = main({asked!r}); assert 'torch' not in sys.modules; sys.exit(status)"
