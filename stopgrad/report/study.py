@@ -1,11 +1,9 @@
 """The page of studies: question, verdicts, table, figure and commands, all from results.json and the runs beside it."""
 
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
@@ -19,16 +17,12 @@ from stopgrad.report.curves import Drawn, draw
 from stopgrad.report.files import RunFiles, read_run
 from stopgrad.report.heat import Cell, heat
 from stopgrad.report.page import environment
+from stopgrad.report.records import RESULTS, Record, records
 
-RESULTS = "results.json"
-FORM = 2
-"""Version of results.json that is read here; studies write it (studies/results.py)."""
 CURVES = ("loss", "std", "knn")
 """What a study's curves are of, as in the SimSiam paper's Fig. 2."""
 KINDS = {"holds": "healthy", "does not hold": "collapsed", "cannot be told": "warned"}
 """Outcome of a finding to the colour of the page."""
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -71,15 +65,11 @@ class Section:
 
 
 def write_studies(folder: Path, out: Path) -> Path:
-    """Write the page of all studies in ``folder`` to ``out`` and return it. Raises UserError when results.json is damaged."""
-    try:
-        found = json.loads((folder / RESULTS).read_text())
-        records, form = list(found["studies"].values()), found["form"]
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{folder / RESULTS}: is damaged; move it away, stopgrad study makes it anew from the runs") from None
-    if form != FORM:
-        raise UserError(f"{folder / RESULTS}: was written by another version of stopgrad; move it away, stopgrad study makes it anew from the runs")
-    made = [_section(folder, record) for record in records]
+    """Write the page of all studies in ``folder`` to ``out`` and return it. Raises UserError when results.json is damaged, and when it has none."""
+    there = records(folder / RESULTS)
+    if not there:
+        raise UserError(f"{folder / RESULTS}: has no study; stopgrad study writes one there")
+    made = [_section(folder, record) for record in there.values()]
     data = {"charts": [hover for _, hovers in made for hover in hovers], "frame": FRAME}
     sections = [section for section, _ in made]
     title = sections[0].record["study"] if len(sections) == 1 else f"{len(sections)} studies"

@@ -1,7 +1,8 @@
 """What the papers did not ask: how far from its settings SimSiam collapses, and which score tells a good run without labels."""
 
 from stopgrad.studies.scales import CONSTANT
-from stopgrad.studies.study import LEARNS, Row, Study, Times, Value
+from stopgrad.studies.study import LEARNS, Row, Study
+from stopgrad.studies.values import Times, Value
 
 RATES = (("1/16", 1 / 16), ("1/4", 1 / 4), ("1", 1.0), ("4", 4.0), ("16", 16.0))
 CROPS = ("0.04", "default", "0.5", "0.8")

@@ -1,7 +1,8 @@
 """The experiments of the BYOL paper. Grill et al., arXiv:2006.07733v3; its accuracies: linear, ResNet-50, ImageNet, 300 epochs, batch 4096."""
 
 from stopgrad.studies.scales import of_method, with_values
-from stopgrad.studies.study import COLLAPSES, LEARNS, Finding, Row, Scale, Study, Times, Value, above, below, near
+from stopgrad.studies.study import COLLAPSES, LEARNS, Finding, Row, Study, above, always, below, near
+from stopgrad.studies.values import Layers, Off, Times, Value
 
 PAPER = "BYOL (arXiv:2006.07733)"
 BYOL = of_method("byol", "byol/imagenet-300", {})
@@ -15,7 +16,7 @@ TARGET = Study(
     name="byol-target",
     question="How slowly should BYOL's target network follow the one that learns?",
     source=f"{PAPER}, Table 5a",
-    base=BYOL,
+    base=always(BYOL, {"method.momentum": "0.99"}),
     rows={
         "0.99": Row(published=72.5, findings=(LEARNS,)),
         "1: never": Row({"method.momentum": "1"}, published=18.8, findings=(LEARNS, below("0.99"))),
@@ -79,7 +80,7 @@ NO_MOMENTUM = Study(
     name="byol-no-momentum",
     question="Can a faster predictor stand in for BYOL's target network?",
     source=f"{PAPER}, v3, App. J",
-    base=with_values(BYOL, {scale: {"method.momentum": "none"} for scale in BYOL}),
+    base=always(BYOL, {"method.momentum": "none"}),
     rows={
         "1x": Row(published=5.5),
         "2x": _row("method.predictor_lr", "2", 62.8, above("1x")),
@@ -102,11 +103,7 @@ VIEWS = Study(
         "no grey": Row({"views.grey": "0"}, published=70.3, findings=(LEARNS, below("default")), scales=("paper", "gpu")),
         "no colour": Row({"views.jitter_p": "0", "views.grey": "0"}, published=63.4, findings=(LEARNS, below("default")), scales=("paper", "gpu")),
         "crop only": Row(
-            {"views.flip": "0", "views.jitter_p": "0", "views.grey": "0", "views.blur": "0", "views.solarise": "0"},
-            {
-                "gpu": {"views.flip": "0", "views.jitter_p": "0", "views.grey": "0", "views.solarise": "0"},
-                "small": {"views.jitter_p": "0", "views.solarise": "0"},
-            },
+            {f"views.{name}": Off() for name in ("flip", "jitter_p", "grey", "blur", "solarise")},
             published=59.4,
             findings=(LEARNS, below("default")),
         ),
@@ -114,16 +111,12 @@ VIEWS = Study(
     remark="The smaller scales leave out what their views have none of.",
 )
 
-DEEP: dict[int, tuple[str, str]] = {1: ("256", "256"), 2: ("4096,256", "1024,256"), 3: ("4096,4096,256", "1024,1024,256")}
-"""Projector of so many layers: the paper's, and that of the smaller scales."""
-
 
 def _deep(projector: int, predictor: int, published: float, finding: Finding) -> Row:
-    """Return the row of a projector and a predictor of so many layers; those of the default are left as they are."""
+    """Return the row of a projector and a predictor of so many layers; those of the default, two each, are left as they are."""
     layers: dict[str, Value] = {} if predictor == 2 else {"method.predictor_layers": str(predictor)}
-    paper, smaller = ({} if projector == 2 else {"method.projector": widths} for widths in DEEP[projector])
-    at: dict[Scale, dict[str, Value]] = {"gpu": {**smaller, **layers}, "small": {**smaller, **layers}}
-    return Row({**paper, **layers}, at, published=published, findings=(LEARNS, finding))
+    widths: dict[str, Value] = {} if projector == 2 else {"method.projector": Layers(hidden=projector - 1)}
+    return Row(widths | layers, published=published, findings=(LEARNS, finding))
 
 
 HEADS = Study(
@@ -142,12 +135,7 @@ HEADS = Study(
         "three layers, predictor of one": _deep(3, 1, 71.4, near("three layers")),
         "three layers, predictor of three": _deep(3, 3, 72.1, near("three layers")),
         **{
-            f"to {d}": Row(
-                {"method.projector": f"4096,{d}"},
-                {scale: {"method.projector": f"1024,{d}"} for scale in ("gpu", "small")},
-                published=published,
-                findings=(LEARNS, finding("two layers to 256")),
-            )
+            f"to {d}": Row({"method.projector": Layers(last=d)}, published=published, findings=(LEARNS, finding("two layers to 256")))
             for d, published, finding in ((16, 69.9, below), (32, 71.3, near), (64, 72.2, near), (128, 72.5, near), (512, 72.6, near))
         },
     },

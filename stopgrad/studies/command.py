@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stopgrad.compare.work import STOPPED, work
+from stopgrad.config.detection import Detection
+from stopgrad.config.named import chosen as protocols
 from stopgrad.errors import UserError
 from stopgrad.images.bad import refuse_several
 from stopgrad.progress import duration
-from stopgrad.report.study import RESULTS
+from stopgrad.report.records import RESULTS, records
 from stopgrad.studies.catalogue import STUDIES, Chosen
 from stopgrad.studies.jobs import UNTRAINED, Job, shared
+from stopgrad.studies.judging import Judging
 from stopgrad.studies.resolve import Asked, Planned, planned
-from stopgrad.studies.results import as_text, read, write
+from stopgrad.studies.results import as_text, write
 from stopgrad.studies.study import Study
 from stopgrad.studies.table import tabulate
 
@@ -46,10 +49,11 @@ def carry_out(chosen: Chosen, asked: Asked, jobs: int | None, splits: "Splits") 
     if splits.train.labels is None or splits.test is None:
         cure = "put every class in a folder of its own, of 10 images or more, or give a list with a label column"
         raise UserError(f"{asked.images}: a study is judged by labels; {cure}. stopgrad pretrain needs none")
-    read(asked.out / RESULTS)  # before hours of work, not after
+    records(asked.out / RESULTS)  # before hours of work, not after
     there = gpus(asked.device)
     tables = {name: planned(study, rows, asked, splits, lambda: bool(there)) for name, (study, rows) in chosen.items()}
     todo = _runs(chosen, tables)
+    _refuse_unfit([judging for job in todo for judging in job.judged])
     asked.out.mkdir(parents=True, exist_ok=True)
     todo[0].out.parent.mkdir(exist_ok=True)
     cores = os.cpu_count() or 1
@@ -62,6 +66,21 @@ def carry_out(chosen: Chosen, asked: Asked, jobs: int | None, splits: "Splits") 
     if unjudged := [job.out.name for job in todo if job not in failed and job.commands()]:
         raise UserError(f"{asked.out}: {', '.join(unjudged)}: ended well, and yet figures are missing; see {todo[0].out.parent}/NAME.log")
     return _ended(failed, len(todo), asked.out)
+
+
+def _refuse_unfit(judgings: Sequence[Judging]) -> None:
+    """Open the data sets of ``--onto``, each once. Raises UserError where one cannot be judged on; a backbone is trained for it only after that."""
+    for judging in {judging.onto: judging for judging in judgings}.values():
+        if judging.onto is None:
+            continue
+        from stopgrad.detection.annotated import open_annotated
+        from stopgrad.transfer.judged import opened
+
+        for settings in protocols(judging.protocols, judging.settings or None):
+            if isinstance(settings, Detection):
+                open_annotated(Path(judging.onto.path), settings)
+            else:
+                opened(judging.onto, settings)
 
 
 def _runs(chosen: Chosen, tables: Mapping[str, Mapping[str, Planned]]) -> list[Job]:

@@ -7,7 +7,8 @@ from itertools import combinations
 
 from stopgrad.studies.scales import of_method
 from stopgrad.studies.simclr import EPOCHS, PAPER
-from stopgrad.studies.study import LEARNS, Row, Study, Value, above, always, below
+from stopgrad.studies.study import LEARNS, Row, Study, above, always, below
+from stopgrad.studies.values import Value
 
 UNCHANGED = {"views.1.scale": "1,1", "views.flip": "0", "views.jitter_p": "0", "views.grey": "0", "views.blur": "0"}
 """What leaves the first view with its crop, and the second with nothing."""

@@ -6,9 +6,10 @@ from stopgrad.config.detection import DETECTION
 from stopgrad.config.transfer import DataSet
 from stopgrad.errors import UserError
 from stopgrad.studies.judging import RANDOM, Figure, Judging
-from stopgrad.studies.scales import SIMSIAM, of_method
+from stopgrad.studies.scales import CONSTANT, of_method
 from stopgrad.studies.simsiam import LONGER_BYOL, TABLE_4
-from stopgrad.studies.study import Bases, Row, Scale, Study, Value, above, always
+from stopgrad.studies.study import Bases, Row, Scale, Study, above, always
+from stopgrad.studies.values import Value
 
 SIMCLR = of_method("simclr", "simclr/imagenet", {})
 SUPERVISED = of_method("supervised", "supervised/imagenet", {})
@@ -17,8 +18,9 @@ SHARES = ("1 %", "10 %")
 
 def _semi(whose: str) -> tuple[Judging, ...]:
     """Return fine-tuning on 1 % and on 10 % of the labels, by these settings; every seed has labels of its own."""
-    words = [("--protocol", "semi", "--settings", f"{whose}-{share.split()[0]}") for share in SHARES]
-    return tuple(Judging(typed, (Figure(share, "semi", share),), seeded=True) for typed, share in zip(words, SHARES, strict=True))
+    return tuple(
+        Judging(protocols=("semi",), settings=f"{whose}-{share.split()[0]}", figures=(Figure(share, "semi", share),), seeded=True) for share in SHARES
+    )
 
 
 def _few(whose: str, base: Bases, one: float, ten: float) -> Row:
@@ -38,7 +40,7 @@ SEMI = Study(
     },
     judged={"paper": _semi("simclr"), "gpu": _semi("small"), "small": _semi("small")},
     untrained=dict(zip(SHARES, (25.4, 56.4), strict=True)),
-    remark="Fine-tuned on 1 % and on 10 % of the labels, drawn anew for every seed, by the paper's own settings at its scale. The paper's untrained "
+    remark="Fine-tuned on 1 % and on 10 % of the labels, drawn anew for every seed, at scale paper by the paper's own settings. Its untrained "
     "network had its regularisation searched for.",
 )
 
@@ -46,8 +48,8 @@ TWELVE = ("food", "cifar10", "cifar100", "birdsnap", "sun397", "cars", "aircraft
 
 
 def _linear(scale: Scale, one: DataSet) -> tuple[Judging, ...]:
-    settings = ("--settings", "simclr") if scale == "paper" else ()
-    return (Judging(("--protocol", "lbfgs", *settings, "--data", str(one)), (Figure(one.name, "lbfgs", "", one.metric or "", one.name),)),)
+    figure = Figure(one.name, "lbfgs", "", one.metric or "", one.name)
+    return (Judging(protocols=("lbfgs",), settings="simclr" if scale == "paper" else "", onto=one, figures=(figure,)),)
 
 
 TRANSFER = Study(
@@ -65,7 +67,7 @@ TRANSFER = Study(
             published=dict(zip(TWELVE, (68.4, 90.6, 71.6, 37.4, 58.8, 50.3, 50.3, 80.5, 74.5, 83.6, 90.3, 91.2), strict=True)),
             findings=(above(RANDOM),),
         ),
-        "simsiam": Row(base=SIMSIAM, findings=(above(RANDOM),)),
+        "simsiam": Row(base=CONSTANT, findings=(above(RANDOM),)),
     },
     onto=_linear,
     remark="Findings are of the first data set. The paper's numbers stand beside data sets that are named as it names them: "
@@ -82,7 +84,7 @@ def _detector(scale: Scale, one: DataSet) -> tuple[Judging, ...]:
     schedule = DETECTION[settings]
     metrics = [f"{region}_ap{at}" for region in ("box", *(["mask"] if schedule.masks else [])) for at in ("", "50", "75")]
     figures = tuple(Figure(_region(one.name, metric), "detection", schedule.variant, metric, one.name) for metric in metrics)
-    return (Judging(("--protocol", "detection", "--settings", settings, "--data", str(one)), figures, seeded=True),)
+    return (Judging(protocols=("detection",), settings=settings, onto=one, figures=figures, seeded=True),)
 
 
 def _region(data: str, metric: str) -> str:
@@ -141,9 +143,9 @@ DETECTED = Study(
     },
     onto=_detector,
     untrained=_detected((35.9, 16.8, 13.0), (60.2, 33.8, 33.1), (44.0, 26.4, 27.8), (46.9, 29.3, 30.8)),
-    remark="ResNet-50 C4, all layers trained, 200 epochs of pretraining; the paper searched the detector's rate for each method. Findings are of the "
-    "first data set's AP; whether a method is above the supervised network differs from one "
-    "to the other. For transfer the paper pretrained with a rate of 0.5 and a weight decay of 1e-5.",
+    remark="In the paper: ResNet-50 C4, all layers trained, 200 epochs of pretraining, the detector's rate searched for each method. Findings are "
+    "of the first data set's AP; whether a method is above the supervised network differs from one to the other. For transfer it pretrained with "
+    "a rate of 0.5 and a weight decay of 1e-5.",
 )
 
 STUDIES = (SEMI, TRANSFER, DETECTED)

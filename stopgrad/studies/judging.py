@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from stopgrad.config.transfer import DataSet
 from stopgrad.report.evaluations import parse
 
 RANDOM = "random initialisation"
@@ -29,25 +30,36 @@ class Figure:
         return self.data, self.protocol, self.variant, self.metric
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Judging:
     """One call of ``stopgrad evaluate``."""
 
-    words: tuple[str, ...]
-    """After the run: protocols, settings, data."""
+    protocols: tuple[str, ...]
     figures: tuple[Figure, ...]
+    settings: str = ""
+    """Whose; empty: the protocol's usual ones."""
+    onto: DataSet | None = None
+    """Judged on in place of the run's own images."""
     seeded: bool = False
     """Whether what the protocol draws (which labels are kept, the order) is drawn anew for every seed of the run."""
+    seed: int | None = None
+    """What is drawn by; None: by what the settings have."""
 
     def at(self, seed: int) -> "Judging":
         """Return it as a run of ``seed`` is judged."""
-        return replace(self, words=(*self.words, "--set", f"seed={seed}"), seeded=False) if self.seeded else self
+        return replace(self, seed=seed, seeded=False) if self.seeded else self
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What comes after the run."""
+        words = ("--protocol", *self.protocols, *(("--settings", self.settings) if self.settings else ()))
+        words += () if self.onto is None else ("--data", str(self.onto))
+        return words if self.seed is None else (*words, "--set", f"seed={self.seed}")
 
 
 def frozen(*protocols: str, settings: str = "") -> tuple[Judging, ...]:
     """Return the judging of the backbone as it is on the run's own images, a column a protocol."""
-    words = ("--protocol", *protocols, *(("--settings", settings) if settings else ()))
-    return (Judging(words, tuple(Figure(protocol, protocol) for protocol in protocols)),)
+    return (Judging(protocols=protocols, settings=settings, figures=tuple(Figure(protocol, protocol) for protocol in protocols)),)
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ class Measured:
     random: dict[str, float]
     """The same of the random initialisation, where it was judged."""
     noise: float
-    """Least difference of two such figures that the test images can tell, points; 0 where that is not known."""
+    """Least difference of two figures of the first data set that its test images can tell, points; 0 where that is not known."""
     test_images: int
+    """Of the first data set."""
     std: float | None
     """Of the outputs at the end, times √d: 1 isotropic, 0 collapse."""
     label_free: dict[str, float]
@@ -46,6 +47,7 @@ def _measured(job: Job, figures: Sequence[Figure], seed: int, head: int) -> Meas
     own = {figure.name: there[place] for figure in figures if (place := (features_of(head), figure.key)) in there}
     if state not in ENDED or (state != "diverged" and len(own) < len(figures)):
         return None
+    first = [own[figure.name] for figure in figures if figure.data == figures[0].data and figure.name in own]
     last = (read_lines(RunDirectory(job.out).metrics) or [{}])[-1]
     scores = json.loads(scores_file(job.out).read_text()) if scores_file(job.out).exists() else {}
     return Measured(
@@ -53,8 +55,8 @@ def _measured(job: Job, figures: Sequence[Figure], seed: int, head: int) -> Meas
         state,
         {name: told.value for name, told in own.items()},
         {figure.name: there["random", figure.key].value for figure in figures if ("random", figure.key) in there},
-        max((least_difference(told.interval) for told in own.values() if told.interval is not None), default=0.0),
-        max((told.test_images or 0 for told in own.values()), default=0),
+        max((least_difference(told.interval) for told in first if told.interval is not None), default=0.0),
+        max((told.test_images or 0 for told in first), default=0),
         last.get("std"),
         {name: float(last[name]) for name in MONITORED if name in last} | {name: float(v) for name, v in scores.get("scores", {}).items()},
     )

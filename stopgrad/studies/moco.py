@@ -3,8 +3,11 @@
 Their accuracies: linear, ResNet-50, ImageNet, 200 epochs.
 """
 
+from collections.abc import Mapping
+
 from stopgrad.studies.scales import of_method, with_values
-from stopgrad.studies.study import COLLAPSES, LEARNS, Row, Study, Times, above, below, near
+from stopgrad.studies.study import COLLAPSES, LEARNS, Row, Scale, Study, above, always, below, near
+from stopgrad.studies.values import Times, Value
 
 V1, V2 = "MoCo (arXiv:1911.05722)", "MoCo v2 (arXiv:2003.04297)"
 MOCO = of_method("moco", "moco/imagenet-v1", {})
@@ -31,7 +34,7 @@ MOMENTUM = Study(
     name="moco-momentum",
     question="How slowly should the encoder of MoCo's keys follow?",
     source=f"{V1}, Sec. 4.1",
-    base=with_values(MOCO, {"paper": {"method.queue": "4096"}, "gpu": {"method.momentum": "0.999"}, "small": {"method.momentum": "0.999"}}),
+    base=always(with_values(MOCO, {"paper": {"method.queue": "4096"}}), {"method.momentum": "0.999"}),
     rows={
         "0.999": Row(published=59.0, findings=(LEARNS,)),
         "0": _momentum("0", None, fails=True),
@@ -43,6 +46,10 @@ MOMENTUM = Study(
 )
 
 
+HEAD_OF_512: Mapping[Scale, Mapping[str, Value]] = {scale: {"method.projector": "512,128"} for scale in ("gpu", "small")}
+"""As wide as the ResNet-18's features."""
+
+
 def _temperature(value: str, published: float) -> Row:
     return Row({"method.temperature": value}, published=published, findings=(LEARNS, below("0.2")))
 
@@ -51,14 +58,7 @@ TEMPERATURE = Study(
     name="moco-temperature",
     question="Which temperature does MoCo take with a head of two layers?",
     source=f"{V2}, Sec. 3",
-    base=with_values(
-        MOCO,
-        {
-            "paper": {"method.projector": "2048,128", "method.temperature": "0.2"},
-            "gpu": {"method.projector": "512,128", "method.temperature": "0.2"},
-            "small": {"method.projector": "512,128", "method.temperature": "0.2"},
-        },
-    ),
+    base=always(MOCO, {"method.temperature": "0.2"}, {"paper": {"method.projector": "2048,128"}, **HEAD_OF_512}),
     rows={
         "0.2": Row(published=66.2, findings=(LEARNS,)),
         **{
@@ -74,12 +74,12 @@ VERSION_2 = Study(
     name="moco-v2",
     question="Which of SimCLR's designs make MoCo v2 better than MoCo?",
     source=f"{V2}, Table 1",
-    base=MOCO,
+    base=always(MOCO, {"method.projector": "128"}),
     rows={
         "v1": Row(published=60.6, findings=(LEARNS,)),
         "head": Row(
             HEAD,
-            {"gpu": {"method.projector": "512,128"}, "small": {"method.projector": "512,128"}},
+            HEAD_OF_512,
             published=66.2,
             findings=(LEARNS, above("v1")),
         ),

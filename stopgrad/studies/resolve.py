@@ -16,7 +16,8 @@ from stopgrad.plan import overridden, recipe_name, resolved
 from stopgrad.studies.jobs import Job, place
 from stopgrad.studies.judging import Judging
 from stopgrad.studies.scales import SIZES, Size
-from stopgrad.studies.study import Base, Row, Scale, Study, texts
+from stopgrad.studies.study import Base, Row, Scale, Study
+from stopgrad.studies.values import Relative, Value, settles, texts
 
 if TYPE_CHECKING:
     from stopgrad.images.source import Splits
@@ -91,14 +92,23 @@ class Planned:
 
 
 def begun_with(base: Base, asked: Asked) -> tuple[str, str | None, dict[str, str]]:
-    """Return the recipe, the method and what is set in all rows of ``base``. Raises UserError where an option and ``--set`` differ."""
+    """Return the recipe, the method and what is set in all rows of ``base``, but for what is relative to these.
+
+    Raises UserError where an option and ``--set`` differ.
+    """
     typed = overrides_of(asked.options, asked.pairs)
+    always = {path: value for path, value in base.always.items() if isinstance(value, str)}
     if asked.own is None:
-        return base.recipe, base.method, {**asked.size.changes, **base.changes, **base.always, **typed}
+        return base.recipe, base.method, {**asked.size.changes, **base.changes, **always, **typed}
     method = base.method or recipe_name(base.recipe).partition("/")[0]
     method = "simsiam" if method == "demo" else method
     epochs = {path: text for path, text in base.changes.items() if path == "train.epochs" and asked.scale != "paper"}
-    return asked.own, method, {**asked.size.changes, **epochs, **base.always, **typed}
+    return asked.own, method, {**asked.size.changes, **epochs, **always, **typed}
+
+
+def relative(base: Base) -> dict[str, Value]:
+    """Return what is set in all rows of ``base`` once the run that they begin with is known."""
+    return {path: value for path, value in base.always.items() if isinstance(value, Relative)}
 
 
 def beforehand(studies: Mapping[str, tuple[Study, Mapping[str, Row]]], asked: Asked) -> None:
@@ -136,13 +146,20 @@ def _refuse_both(study: Study, name: str, row: Row, asked: Asked) -> None:
     """Raise UserError where a row sets what was set of all rows; a multiple of it is one of what was set."""
     typed = overrides_of(asked.options, asked.pairs)
     fixed = dict(OF_EVERY_STUDY)
-    fixed |= {path: f"what the row {name!r} of {study.name} changes (to {v})" for path, v in row.changed(asked.scale).items() if isinstance(v, str)}
-    fixed |= {path: f"what {study.name} is about (it is {v})" for path, v in study.base_of(name, asked.scale).always.items() if v != typed.get(path)}
+    changed, always = row.changed(asked.scale), study.base_of(name, asked.scale).always
+    fixed |= {path: f"what the row {name!r} of {study.name} changes{_told('to', v)}" for path, v in changed.items() if settles(v)}
+    fixed |= {
+        path: f"what {study.name} is about{_told('it is', v)}" for path, v in always.items() if v != typed.get(path) and (settles(v) or path in typed)
+    }
     for path, text in typed.items():
         for other, why in fixed.items():
             if _same_field(path, other):
                 option = next((f"--{flag}" for flag in asked.options if FLAGS[flag] == path), f"--set {path}")
                 raise UserError(f"{option} {text}: is {why}; leave it to the study")
+
+
+def _told(word: str, value: Value) -> str:
+    return f" ({word} {value})" if isinstance(value, str) else ""
 
 
 def _same_field(a: str, b: str) -> bool:
@@ -160,6 +177,9 @@ def planned(study: Study, rows: Mapping[str, Row], asked: Asked, splits: "Splits
         recipe, method, before = begun_with(study.base_of(name, asked.scale), asked)
         try:
             begun = resolved(recipe_name(recipe, method), splits, asked.images, before, has_gpu).run
+            if fitted := texts(relative(study.base_of(name, asked.scale)), begun):
+                before |= fitted
+                begun = resolved(recipe_name(recipe, method), splits, asked.images, before, has_gpu).run
             changes = texts(row.changed(asked.scale), begun)
             run = overridden(begun, changes)
         except UserError as error:

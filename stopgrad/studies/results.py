@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stopgrad.errors import UserError
 from stopgrad.files import write_whole
 from stopgrad.progress import table
-from stopgrad.report.study import FORM, RESULTS, published
+from stopgrad.report.records import FORM, RESULTS, Record, records
+from stopgrad.report.study import published
 from stopgrad.studies.judging import RANDOM
-from stopgrad.studies.table import Record, mean, spread
+from stopgrad.studies.table import mean, spread
 
 
 def as_text(record: Record) -> list[str]:
@@ -33,9 +33,10 @@ def reading(record: Record) -> str:
     seeds, main = record["seeds"], record["figures"][0]["name"]
     what = "Top-1, per cent" if all(figure["metric"] == "top1" for figure in record["figures"]) else "Per cent"
     few = " Few seeds give wide intervals." if 1 < seeds <= 5 else " One seed gives no interval." if seeds == 1 else ""
-    images = f" on {record['test_images']:,} test images" if record["test_images"] else ""
+    of = f" of {main}" if len({figure["data"] for figure in record["figures"]}) > 1 else ""
+    images = f" on {record['test_images']:,} test images{of}" if record["test_images"] else ""
     images += f" (between two runs, less than about {record['noise']:.1f} points may be chance of these images)" if record["noise"] else ""
-    said = f"{what}, last epoch{images}, mean ± standard deviation over seeds. "
+    said = f"{what}, last epoch{images}{', mean ± standard deviation over seeds' if seeds > 1 else ''}. "
     said += (
         f"Difference: {main}, to {record['reference']!r}, paired by seed (same initial backbone, order and views), with Student's 95 % interval.{few}"
     )
@@ -49,24 +50,9 @@ def write(record: Record, out: Path) -> list[Path]:
     buffer = io.StringIO()
     csv.writer(buffer).writerows(_values(record))
     write_whole(values, buffer.getvalue().encode())
-    kept = read(results) | {record["study"]: record}
+    kept = records(results) | {record["study"]: record}
     write_whole(results, (json.dumps({"form": FORM, "studies": kept}, indent=1, ensure_ascii=False) + "\n").encode())
     return [markdown, values, results]
-
-
-def read(results: Path) -> dict[str, Record]:
-    """Return the records of results.json by study; none where there is no file. Raises UserError for a damaged one and one of another version."""
-    if not results.exists():
-        return {}
-    try:
-        record = json.loads(results.read_text())
-        studies: dict[str, Record] = record["studies"]
-        form = record["form"]
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{results}: is damaged, or no results.json of studies; move it away, the runs are kept and it is made anew") from None
-    if form != FORM:
-        raise UserError(f"{results}: was written by another version of stopgrad; move it away, the runs are kept and it is made anew")
-    return studies
 
 
 def _grid(record: Record) -> list[list[str]]:
@@ -98,9 +84,10 @@ def _cells(row: Record, record: Record) -> list[str]:
 
 def changed(row: Record) -> str:
     """Return what a row changes, and where it is judged."""
-    other = f"{row['method']}; " if row["method"] else ""
+    method = [row["method"]] if row["method"] else []
     head = f"after {row['head']} layer{'s' if row['head'] > 1 else ''} of the projector" if row["head"] else ""
-    return other + ", ".join([*(f"{path}={text}" for path, text in row["changes"].items()), *([head] if head else [])])
+    values = ", ".join([*(f"{path}={text}" for path, text in row["changes"].items()), *([head] if head else [])])
+    return "; ".join([*method, *([values] if values else [])])
 
 
 def _difference(found: dict[str, Any] | None) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from stopgrad.images.place import BUNDLED
 from stopgrad.studies.judging import Judging, frozen
-from stopgrad.studies.study import Base, Bases, Scale
+from stopgrad.studies.study import Base, Bases, Scale, always
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def with_values(bases: Bases, changes: Mapping[Scale, Mapping[str, str]]) -> Bas
     return {scale: replace(base, changes={**base.changes, **changes.get(scale, {})}) for scale, base in bases.items()}
 
 
-DECAYED = with_values(SIMSIAM, {"paper": {"method.predictor_fixed_lr": "false"}})
+DECAYED = always(SIMSIAM, {"method.predictor_fixed_lr": "false"})
 """SimSiam as in its Fig. 2 and Table 1: every learning rate decays."""
-CONSTANT = with_values(SIMSIAM, {"gpu": {"method.predictor_fixed_lr": "true"}, "small": {"method.predictor_fixed_lr": "true"}})
+CONSTANT = always(SIMSIAM, {"method.predictor_fixed_lr": "true"})
 """SimSiam as in its ablations after Sec. 4.2: the predictor's rate does not decay (Table 1c)."""

@@ -1,14 +1,16 @@
 """The experiments of the SimCLR paper. Chen et al., arXiv:2002.05709; its accuracies: linear, ResNet-50, ImageNet, 100 epochs, batch 4096."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from stopgrad.config import Run
 from stopgrad.studies.scales import of_method, with_values
-from stopgrad.studies.study import LEARNS, Finding, Row, Scale, Study, Times, Value, above, below, near
+from stopgrad.studies.study import LEARNS, Finding, Row, Scale, Study, above, always, below, near
+from stopgrad.studies.values import Layers, Relative, Times, Value
 
 PAPER = "SimCLR (arXiv:2002.05709)"
 EPOCHS = {"train.epochs": "100"}
 SIMCLR = of_method("simclr", "simclr/imagenet", EPOCHS)
-SHARP = of_method("simclr", "simclr/imagenet", EPOCHS, {"method.temperature": "0.1"})
 
 
 def _temperature(value: str, published: float) -> Row:
@@ -23,7 +25,7 @@ TEMPERATURE = Study(
     name="temperature",
     question="How sharply should SimCLR's loss tell the nearest images from the others, and should its outputs be normalised?",
     source=f"{PAPER}, Table 5",
-    base=with_values(SHARP, {"gpu": {"method.temperature": "0.1"}}),
+    base=always(SIMCLR, {"method.temperature": "0.1"}),
     rows={
         "0.1": Row(published=64.4, findings=(LEARNS,)),
         "0.05": _temperature("0.05", 59.7),
@@ -61,15 +63,19 @@ LOSSES = Study(
 STRENGTHS = (("1/8", 0.125, 59.6), ("1/4", 0.25, 61.0), ("1/2", 0.5, 62.6))
 
 
-def _jitter(strength: float, grey: bool) -> str:
-    """Return SimCLR's colour jitter at a strength; of grey images only brightness and contrast."""
-    bright, hue = f"{0.8 * strength:g}", f"{0.2 * strength:g}"
-    return f"{bright},{bright},0,0" if grey else f"{bright},{bright},{bright},{hue}"
+@dataclass(frozen=True)
+class Jitter(Relative):
+    """SimCLR's colour jitter at a strength; of grey images only brightness and contrast."""
+
+    strength: float
+
+    def text(self, path: str, run: Run) -> str:
+        bright, hue = f"{0.8 * self.strength:g}", f"{0.2 * self.strength:g}"
+        return f"{bright},{bright},0,0" if run.data.channels == 1 else f"{bright},{bright},{bright},{hue}"
 
 
 def _strength(strength: float, published: float) -> Row:
-    colour: Mapping[str, Value] = {"views.jitter": _jitter(strength, grey=False)}
-    return Row(colour, {"small": {"views.jitter": _jitter(strength, grey=True)}}, published=published, findings=(LEARNS, below("1")))
+    return Row({"views.jitter": Jitter(strength)}, published=published, findings=(LEARNS, below("1")))
 
 
 UNCOLOURED: dict[str, Value] = {"views.jitter_p": "0", "views.grey": "0"}
@@ -78,10 +84,7 @@ COLOUR_STRENGTH = Study(
     name="colour-strength",
     question="How strongly should the colours of the views be changed?",
     source=f"{PAPER}, Table 1 and App. A",
-    base=with_values(
-        SIMCLR,
-        {"paper": {"views.blur": "0"}, "gpu": {"views.jitter": _jitter(1, grey=False)}, "small": {"views.jitter": _jitter(1, grey=True)}},
-    ),
+    base=always(SIMCLR, {"views.jitter": Jitter(1), "views.blur": "0"}),
     rows={
         "1": Row(published=63.2, findings=(LEARNS,)),
         **{name: _strength(strength, published) for name, strength, published in STRENGTHS},
@@ -109,19 +112,11 @@ HEAD = Study(
     rows={
         "non-linear": Row(findings=(LEARNS,)),
         "non-linear, after it": Row(head=2, findings=(below("non-linear"),)),
-        "linear": Row({"method.projector": "128"}, findings=(LEARNS, below("non-linear"))),
+        "linear": Row({"method.projector": Layers(hidden=0)}, findings=(LEARNS, below("non-linear"))),
         "none": Row({"method.projector": "none"}, findings=(LEARNS, below("non-linear"), below("linear"))),
-        "linear, after it": Row({"method.projector": "128"}, head=1, findings=(below("linear"),)),
-        "32 wide": Row(
-            {"method.projector": "2048,32"},
-            {"small": {"method.projector": "512,32"}, "gpu": {"method.projector": "512,32"}},
-            findings=(near("non-linear"),),
-        ),
-        "512 wide": Row(
-            {"method.projector": "2048,512"},
-            {"small": {"method.projector": "512,512"}, "gpu": {"method.projector": "512,512"}},
-            findings=(near("non-linear"),),
-        ),
+        "linear, after it": Row({"method.projector": Layers(hidden=0)}, head=1, findings=(below("linear"),)),
+        "32 wide": Row({"method.projector": Layers(last=32)}, findings=(near("non-linear"),)),
+        "512 wide": Row({"method.projector": Layers(last=512)}, findings=(near("non-linear"),)),
     },
     remark="The text gives about 3 points from linear to non-linear, more than 10 from none to non-linear, and more than 10 from after the head to "
     "before it; the bars have no numbers.",

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from stopgrad.studies.scales import CONSTANT, DECAYED, SIMSIAM, of_method, with_values
-from stopgrad.studies.study import COLLAPSES, DIVERGES, LEARNS, Base, Bases, Finding, Row, Scale, Study, Times, Value, above, below, near
+from stopgrad.studies.study import COLLAPSES, DIVERGES, LEARNS, Base, Bases, Finding, Row, Scale, Study, above, always, below, near
+from stopgrad.studies.values import Crops, Layers, OfTraining, Times, Value
 
 PAPER = "SimSiam (arXiv:2011.10566)"
 
@@ -35,19 +36,16 @@ PREDICTOR = Study(
 )
 
 
-def _warm(changes: Mapping[str, Value]) -> tuple[Mapping[str, Value], Mapping[Scale, Mapping[str, Value]]]:
-    """Return ``changes`` with a warm-up of a tenth of the training, as 10 of the paper's 100 epochs: everywhere, and at small scale."""
-    return {**changes, "optim.warmup_epochs": "10"}, {"small": {**changes, "optim.warmup_epochs": "1"}}
+WARM_UP: Mapping[str, Value] = {"optim.warmup_epochs": OfTraining(1 / 10)}
+"""10 of the paper's 100 epochs."""
 
 
 def _batch(factor: float, published: float | None, *findings: Finding) -> Row:
     """Return the row of a batch so many times the default; from the paper's 1024 on with a warm-up."""
-    changes: Mapping[str, Value] = {"train.batch": Times(factor)}
-    changes, at = _warm(changes) if factor >= 2 else (changes, {})
-    return Row(changes, at, published=published, findings=findings)
+    return Row({"train.batch": Times(factor), **(WARM_UP if factor >= 2 else {})}, published=published, findings=findings)
 
 
-LARS: Mapping[str, Value] = {"train.batch": Times(8), "optim.kind": "lars", "optim.lr": "0.3"}
+LARS: Mapping[str, Value] = {"train.batch": Times(8), **WARM_UP, "optim.kind": "lars", "optim.lr": "0.3"}
 BATCH_SIZE = Study(
     name="batch-size",
     question="Does SimSiam, which has no negatives, need a large batch?",
@@ -62,8 +60,8 @@ BATCH_SIZE = Study(
         "4x": _batch(4, 67.9, LEARNS, near("default")),
         "8x": _batch(8, 64.0, LEARNS, below("default")),
         "8x, LARS": Row(
-            {**LARS, "optim.warmup_epochs": "10"},
-            {"small": {**LARS, "optim.lr": "3", "optim.warmup_epochs": "1"}},  # at 0.3 the 90 steps hardly move anything
+            LARS,
+            {"small": {**LARS, "optim.lr": "3"}},  # at 0.3 the 90 steps hardly move anything
             findings=(LEARNS, above("8x")),
         ),
     },
@@ -71,6 +69,7 @@ BATCH_SIZE = Study(
     "expectation (Sec. 4.3), not its result; its rate here is SimCLR's.",
 )
 
+NO_BN: dict[str, Value] = {"method.projector_bn": "false,false", "method.predictor_bn": "false,false"}
 BATCH_NORM = Study(
     name="batch-norm",
     question="Where do SimSiam's heads need batch normalisation, and is it what prevents collapse?",
@@ -78,13 +77,8 @@ BATCH_NORM = Study(
     base=CONSTANT,
     rows={
         "default": Row(published=68.2, findings=(LEARNS,)),
-        "none": Row(
-            *_warm({"method.projector_bn": "false,false", "method.predictor_bn": "false,false"}), published=34.6, findings=(LEARNS, below("default"))
-        ),
-        "none, 1/4 of the rate": Row(
-            *_warm({"method.projector_bn": "false,false", "method.predictor_bn": "false,false", "optim.lr": Times(1 / 4)}),
-            findings=(LEARNS, below("default")),
-        ),
+        "none": Row({**NO_BN, **WARM_UP}, published=34.6, findings=(LEARNS, below("default"))),
+        "none, 1/4 of the rate": Row({**NO_BN, **WARM_UP, "optim.lr": Times(1 / 4)}, findings=(LEARNS, below("default"))),
         "hidden only": Row({"method.projector_bn": "true,false"}, published=67.4, findings=(LEARNS, near("default"))),
         "all": Row({"method.predictor_bn": "true,true"}, findings=(LEARNS, below("default"))),
         "output with affine": Row({"method.output_affine": "true"}, published=68.1, findings=(LEARNS, near("default"))),
@@ -119,19 +113,10 @@ SYMMETRISATION = Study(
 )
 
 
-def _width(share: int, published: float, *findings: Finding) -> Row:
-    """Return the row of outputs a ``share`` as wide: 2048 of three layers in the paper, of two on CIFAR-10, 512 of two on the bundled images."""
-    d, small = 2048 // share, 512 // share
-    hidden, small_hidden = str(d // 4), str(small // 4)
-    return Row(
-        {"method.projector": f"2048,2048,{d}", "method.predictor_hidden": hidden},
-        {
-            "gpu": {"method.projector": f"2048,{d}", "method.predictor_hidden": hidden},
-            "small": {"method.projector": f"512,{small}", "method.predictor_hidden": small_hidden},
-        },
-        published=published,
-        findings=findings,
-    )
+def _width(share: float, published: float, *findings: Finding) -> Row:
+    """Return the row of outputs a ``share`` as wide, and the predictor's hidden layer with them."""
+    widths: dict[str, Value] = {"method.projector": Layers(last=Times(share)), "method.predictor_hidden": Times(share)}
+    return Row(widths, published=published, findings=findings)
 
 
 OUTPUT_DIMENSION = Study(
@@ -141,19 +126,15 @@ OUTPUT_DIMENSION = Study(
     base=CONSTANT,
     rows={
         "d": Row(published=68.1, findings=(LEARNS,)),
-        "d/2": _width(2, 67.5, LEARNS, near("d")),
-        "d/4": _width(4, 67.2, LEARNS, near("d")),
-        "d/8": _width(8, 65.3, LEARNS, below("d")),
+        "d/2": _width(1 / 2, 67.5, LEARNS, near("d")),
+        "d/4": _width(1 / 4, 67.2, LEARNS, near("d")),
+        "d/8": _width(1 / 8, 65.3, LEARNS, below("d")),
     },
     remark="Shares of the default d: 2048 in the paper, whose rows are 256 to 2048. The predictor's hidden layer is a quarter of d.",
 )
 
-EM: Bases = with_values(
-    of_method("em", "em/imagenet", {"method.steps": "1"}),
-    {
-        "gpu": {"method.steps": "1"},
-        "small": {"method.steps": "1", "optim.lr": "0.7", "method.projector": "512,512", "method.predictor_hidden": "128"},
-    },
+EM: Bases = always(
+    of_method("em", "em/imagenet", {}, {"optim.lr": "0.7", "method.projector": "512,512", "method.predictor_hidden": "128"}), {"method.steps": "1"}
 )
 """Alternation with SimSiam's own hyper-parameters at every scale; of 1 step it is SimSiam."""
 
@@ -178,7 +159,10 @@ ALTERNATION = Study(
 SIMCLR = of_method("simclr", "simclr/imagenet", {"train.epochs": "100", "method.projector": "2048,2048,128"})
 MOCO = of_method("moco", "moco/imagenet", {"train.epochs": "100", "method.symmetric": "true"})
 BYOL = of_method("byol", "byol/imagenet-100", {})
-SWAV = of_method("swav", "swav/imagenet-2crop", {"train.epochs": "100", "method.projector": "2048,2048,128", "method.normalise_inside": "true"})
+SWAV = always(
+    of_method("swav", "swav/imagenet-2crop", {"train.epochs": "100", "method.projector": "2048,2048,128", "method.normalise_inside": "true"}),
+    {"views.crops": Crops()},
+)
 """As the SimSiam paper reproduced and improved them: three layers of projector, MoCo's loss symmetric."""
 
 TABLE_4 = {

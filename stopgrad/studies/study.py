@@ -2,26 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
-from stopgrad.config import Run, to_json
 from stopgrad.config.transfer import DataSet
 from stopgrad.studies.judging import Judging
+from stopgrad.studies.values import Value
 
 Scale = Literal["paper", "gpu", "small"]
 """paper: the published setting. gpu: CIFAR-10 and a ResNet-18. small: the bundled images, for two cores."""
 Kind = Literal["collapses", "learns", "diverges", "above", "below", "near"]
-
-
-@dataclass(frozen=True)
-class Times:
-    """A value that is so many times the base's: it then means the same at every scale."""
-
-    factor: float
-
-
-Value = str | Times
-"""A text, as ``--set`` reads it, or a multiple of the base's number."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +20,17 @@ class Base:
     recipe: str
     method: str | None = None
     changes: Mapping[str, str] = field(default_factory=dict)
-    always: Mapping[str, str] = field(default_factory=dict)
-    """Values without which the study would be none, and which therefore hold for other images and recipes too."""
+    """What fits it to the scale's images and length; other images and recipes bring their own."""
+    always: Mapping[str, Value] = field(default_factory=dict)
+    """What makes the study what it is, and therefore holds for other images and recipes too."""
 
 
 Bases = Mapping[Scale, Base]
 
 
-def always(bases: Bases, changes: Mapping[str, str], at: Mapping[Scale, Mapping[str, str]]) -> Bases:
-    """Return ``bases`` with values that always hold, further ones at some scales."""
-    return {scale: replace(base, always={**changes, **at.get(scale, {})}) for scale, base in bases.items()}
+def always(bases: Bases, values: Mapping[str, Value], at: Mapping[Scale, Mapping[str, Value]] | None = None) -> Bases:
+    """Return ``bases`` with further values that always hold, some of them at some scales."""
+    return {scale: replace(base, always={**base.always, **values, **(at or {}).get(scale, {})}) for scale, base in bases.items()}
 
 
 @dataclass(frozen=True)
@@ -158,16 +148,3 @@ class Study:
     def base_of(self, row: str, scale: Scale) -> Base:
         """Return what ``row`` begins with at ``scale``."""
         return (self.rows[row].base or self.base)[scale]
-
-
-def texts(changes: Mapping[str, Value], run: Run) -> dict[str, str]:
-    """Return ``changes`` as texts, path to what ``--set`` reads; a multiple is one of ``run``'s own value."""
-    return {path: _multiple(value, path, run) if isinstance(value, Times) else value for path, value in changes.items()}
-
-
-def _multiple(times: Times, path: str, run: Run) -> str:
-    value: Any = to_json(run)
-    for key in path.split("."):
-        value = value[key]
-    assert isinstance(value, int | float), f"{path} is no number"
-    return str(max(1, round(value * times.factor))) if isinstance(value, int) else f"{value * times.factor:.6g}"

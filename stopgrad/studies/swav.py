@@ -1,13 +1,30 @@
 """The experiments of the SwAV paper. Caron et al., arXiv:2006.09882, and the README of its code; linear, ResNet-50, ImageNet."""
 
+from dataclasses import dataclass
+
+from stopgrad.config import Run
 from stopgrad.studies.scales import of_method, with_values
-from stopgrad.studies.study import LEARNS, Base, Row, Study, Times, above, below, near
+from stopgrad.studies.study import LEARNS, Base, Row, Study, above, always, below, near
+from stopgrad.studies.values import Crops, Relative, Times
 
 PAPER = "SwAV (arXiv:2006.09882)"
 SWAV = of_method("swav", "swav/imagenet", {"train.epochs": "400"})
-SMALL_BATCH = with_values(
-    of_method("swav", "swav/imagenet-256", {}, {"method.queue": "1920", "method.queue_from_epoch": "1"}),
-    {"gpu": {"train.batch": "256", "method.prototypes": "3000", "method.queue": "3840", "method.queue_from_epoch": "7"}},
+
+
+@dataclass(frozen=True)
+class Batches(Relative):
+    """As many embeddings as so many batches have images."""
+
+    count: int
+
+    def text(self, path: str, run: Run) -> str:
+        return str(self.count * run.train.batch)
+
+
+SMALL_BATCH = always(
+    with_values(of_method("swav", "swav/imagenet-256", {}), {"gpu": {"train.batch": "256", "method.prototypes": "3000"}}),
+    {"method.queue": Batches(15)},
+    {"gpu": {"method.queue_from_epoch": "7"}, "small": {"method.queue_from_epoch": "1"}},
 )
 """With a queue of 15 batches everywhere."""
 
@@ -52,7 +69,7 @@ QUEUE = Study(
     remark="Batch 256 and 400 epochs on ImageNet; without a queue the paper gives no number.",
 )
 
-TWO = {**SWAV, "paper": Base("swav/imagenet-2crop")}
+TWO = always({**SWAV, "paper": Base("swav/imagenet-2crop")}, {"views.crops": Crops()})
 CROPS = Study(
     name="swav-crops",
     question="Do further, smaller crops of every image help SwAV?",
@@ -61,13 +78,14 @@ CROPS = Study(
     rows={
         "2 crops": Row(published=70.1, findings=(LEARNS,)),
         "multi-crop": Row(
-            at={"gpu": {"views.crops": "2x32+6x16"}, "small": {"views.crops": "2x28+6x16"}},
-            base=SWAV,
+            at={"gpu": {"views.crops": Crops(further=6)}, "small": {"views.crops": Crops(further=6)}},
+            base={**TWO, "paper": SWAV["paper"]},
             published=74.6,
             findings=(LEARNS, above("2 crops")),
         ),
     },
-    remark="400 epochs; 2x224 pixels, and 2x224 + 6x96. The further crops cost time, too: the comparison is of epochs.",
+    remark="400 epochs; 2x224 pixels, and 2x224 + 6x96; at the smaller scales the further crops have half the side. They cost time, too: the "
+    "comparison is of epochs.",
 )
 
 STUDIES = (PROTOTYPES, SINKHORN, QUEUE, CROPS)

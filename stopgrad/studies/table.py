@@ -5,9 +5,9 @@ import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from stopgrad.compare.results import mean_and_std
+from stopgrad.report.records import Record
 from stopgrad.runs import RunDirectory
 from stopgrad.studies.judging import RANDOM, Figure
 from stopgrad.studies.measured import MONITORED, Measured, measured
@@ -15,8 +15,6 @@ from stopgrad.studies.resolve import Asked, Planned, judgings
 from stopgrad.studies.statistics import spearman
 from stopgrad.studies.study import Study
 from stopgrad.studies.verdicts import difference, verdict
-
-Record = dict[str, Any]
 
 
 def tabulate(study: Study, rows: Mapping[str, Planned], asked: Asked) -> Record:
@@ -37,7 +35,7 @@ def tabulate(study: Study, rows: Mapping[str, Planned], asked: Asked) -> Record:
         "about": asked.size.about if asked.own is None else f"recipe {asked.own}",
         "images": asked.images,
         "expected": (study.images if asked.scale == "paper" else "") or asked.size.expected,
-        "figures": [{"name": figure.name, "protocol": figure.protocol, "metric": figure.metric} for figure in figures],
+        "figures": [{"name": figure.name, "data": figure.data, "protocol": figure.protocol, "metric": figure.metric} for figure in figures],
         "seeds": asked.seeds,
         "reference": study.reference,
         "noise": max((one.noise for one in judged), default=0.0) or None,

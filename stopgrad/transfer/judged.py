@@ -66,9 +66,9 @@ def transfer(
     of the data set, before anything is computed where one cannot be opened, has no labels,
     or not the kind that the protocol or the metric is for.
     """
-    opened = [(one, *_opened(one, settings, labels)) for one in sets]
+    there = [(one, *opened(one, settings, labels)) for one in sets]
     found = []
-    for one, splits, metric in opened:
+    for one, splits, metric in there:
         begun = [record for record in read_lines(records) if "asked_sha256" in record]
         for record in _on(one, splits, metric, candidates, settings, begun, device, tell, folder):
             if record not in begun:
@@ -77,7 +77,8 @@ def transfer(
     return found
 
 
-def _opened(one: DataSet, settings: Settings, labels: LabelRule) -> tuple[Splits, Metric]:
+def opened(one: DataSet, settings: Settings, labels: LabelRule = "auto") -> tuple[Splits, Metric]:
+    """Return the images of ``one`` and its metric. Raises UserError, with its name, where it cannot be judged on by ``settings``."""
     try:
         splits = open_images(one.path, labels)
         refuse_unjudgeable(splits)

@@ -11,6 +11,7 @@ from stopgrad.config import to_json
 from stopgrad.errors import UserError
 from stopgrad.report.bars import Bar, bars
 from stopgrad.report.heat import Cell, heat
+from stopgrad.report.records import FORM, records
 from stopgrad.report.study import write_studies
 from tests.report.runs import make_config, make_metrics, write_lines
 
@@ -38,7 +39,7 @@ def record(**changes: Any) -> dict[str, Any]:
     known |= {
         "images": "bundled",
         "expected": "",
-        "figures": [{"name": "lbfgs", "protocol": "lbfgs", "metric": "top1"}],
+        "figures": [{"name": "lbfgs", "data": "", "protocol": "lbfgs", "metric": "top1"}],
         "untrained": [None],
         "seeds": 2,
         "reference": "with",
@@ -51,7 +52,7 @@ def record(**changes: Any) -> dict[str, Any]:
 
 
 def written(folder: Path, *records: dict[str, Any]) -> str:
-    (folder / "results.json").write_text(json.dumps({"form": 2, "studies": {r["study"]: r for r in records}}))
+    (folder / "results.json").write_text(json.dumps({"form": FORM, "studies": {r["study"]: r for r in records}}))
     return write_studies(folder, folder / "report.html").read_text()
 
 
@@ -84,13 +85,39 @@ def test_several_studies_are_one_page_with_curves_of_the_runs(tmp_path: Path) ->
     assert '<a href="#predictor">' in html
 
 
-def test_what_is_no_results_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "results.json").write_text("{")
-    with pytest.raises(UserError, match=r"results\.json: is damaged"):
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{", "null", "[]", '{"studies": {}}', f'{{"form": {FORM}}}', f'{{"form": {FORM}, "studies": []}}'),
+        *(f'{{"form": {FORM}, "studies": {{"x": {inner}}}}}' for inner in ("{}", "null", '{"study": "x"}')),
+    ],
+)
+def test_a_damaged_results_is_one_line_for_the_page_and_for_the_next_study(text: str, tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(text)
+    for reads in (lambda: write_studies(tmp_path, tmp_path / "x.html"), lambda: records(tmp_path / "results.json")):
+        with pytest.raises(UserError, match=r"results\.json: is damaged.*; move it away"):
+            reads()
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        *({"rows": []}, {"rows": [{}]}, {"rows": [1]}, {"figures": []}, {"figures": [{}]}, {"random": {}}, {"seeds": "2"}, {"made": None}),
+        *({"rows": [row("with", [0.8]) | {"values": {"knn": [0.8]}}]}, {"rows": [row("with", [0.8]) | {"difference": 3}]}),
+    ],
+)
+def test_a_record_that_lacks_what_is_read_of_it_is_damaged(spoiled: dict[str, Any], tmp_path: Path) -> None:
+    written(tmp_path, record())
+    with pytest.raises(UserError, match=r"results\.json: is damaged; move it away"):
+        written(tmp_path, record(**spoiled))
+
+
+def test_results_of_another_version_and_of_no_study_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text('{"form": 2, "studies": []}')
+    with pytest.raises(UserError, match="another version of stopgrad; move it away"):
         write_studies(tmp_path, tmp_path / "x.html")
-    (tmp_path / "results.json").write_text('{"form": 7, "studies": {}}')
-    with pytest.raises(UserError, match="another version"):
-        write_studies(tmp_path, tmp_path / "x.html")
+    with pytest.raises(UserError, match="has no study"):
+        written(tmp_path)
 
 
 def test_bars_are_as_long_as_the_means_and_red_where_they_collapsed() -> None:

@@ -8,18 +8,30 @@ from pathlib import Path
 
 import pytest
 
-from stopgrad.config import differences
+from stopgrad.config import Run, differences
 from stopgrad.config.transfer import data_set
 from stopgrad.errors import UserError
 from stopgrad.plan import complete, overridden, recipe_name
 from stopgrad.studies.catalogue import STUDIES, choose
 from stopgrad.studies.judging import RANDOM
-from stopgrad.studies.resolve import Asked, beforehand, begun_with
+from stopgrad.studies.resolve import Asked, beforehand, relative
 from stopgrad.studies.scales import SIZES
-from stopgrad.studies.study import Row, Scale, Study, Times, texts
+from stopgrad.studies.simclr import Jitter
+from stopgrad.studies.study import Base, Row, Scale, Study
+from stopgrad.studies.values import Crops, Layers, Off, OfTraining, Times, texts
 
 IMAGES: dict[Scale, int] = {"paper": 1_281_167, "gpu": 50_000, "small": 10_000}
 CASES = [(study, scale) for study in STUDIES.values() for scale in IMAGES]
+
+
+def begun_at(scale: Scale, base: Base, values: Mapping[str, str] | None = None) -> tuple[Run, dict[str, str]]:
+    """Return what the rows of ``base`` begin with, and what is set for it; with ``values`` in place of that."""
+    begun = complete(recipe_name(base.recipe, base.method), IMAGES[scale], None, None).run
+    if values is not None:
+        return overridden(begun, values), dict(values)
+    before: dict[str, str] = {**SIZES[scale].changes, **base.changes, **{p: v for p, v in base.always.items() if isinstance(v, str)}}
+    before |= texts(relative(base), overridden(begun, before))
+    return overridden(begun, before), before
 
 
 def numbers(published: float | Mapping[str, float] | None) -> Mapping[str, float]:
@@ -29,9 +41,7 @@ def numbers(published: float | Mapping[str, float] | None) -> Mapping[str, float
 @pytest.mark.parametrize(("study", "scale"), CASES, ids=lambda v: getattr(v, "name", v))
 def test_every_row_differs_from_its_base_in_exactly_the_named_values(study: Study, scale: Scale) -> None:
     for name, row in study.rows_at(scale).items():
-        base = study.base_of(name, scale)
-        recipe = recipe_name(base.recipe, base.method)
-        begun = overridden(complete(recipe, IMAGES[scale], None, None).run, {**SIZES[scale].changes, **base.changes, **base.always})
+        begun, before = begun_at(scale, study.base_of(name, scale))
         named = texts(row.changed(scale), begun)
         made = overridden(begun, named)
         found = {path if path in named else re.sub(r"\.\d+\b", "", path) for path in differences(begun, made)}
@@ -39,7 +49,7 @@ def test_every_row_differs_from_its_base_in_exactly_the_named_values(study: Stud
             assert made.views != begun.views
             found = {path for path in found if not path.startswith("views")} | {"views.crops"}
         assert found == named.keys(), f"{study.name}, {name}"
-        again = overridden(complete(recipe, IMAGES[scale], None, None).run, {**SIZES[scale].changes, **base.changes, **base.always, **named})
+        again = overridden(begun_at(scale, study.base_of(name, scale), {})[0], {**before, **named})
         assert differences(made, again) == {}, "the row's command makes another run"
 
 
@@ -72,10 +82,32 @@ def test_what_the_paper_found_agrees_with_its_own_numbers() -> None:
                     assert holds, f"{study.name}: {name} {finding.words}, but the paper has {apart:+.1f} in {figure}"
 
 
-def test_a_multiple_is_of_the_bases_own_number() -> None:
+def test_values_are_read_off_the_base() -> None:
     run = complete("demo", 10_000, None, None).run
-    changes = {"train.batch": Times(1 / 8), "optim.lr": Times(4), "method.predictor": "none"}
-    assert texts(changes, run) == {"train.batch": "16", "optim.lr": "2.8", "method.predictor": "none"}
+    assert run.train.epochs == 24
+    changes = {
+        "train.batch": Times(1 / 8),
+        "optim.lr": Times(4),
+        "optim.warmup_epochs": OfTraining(1 / 10),
+        "method.predictor": "none",
+        "method.projector": Layers(last=Times(1 / 4)),
+        "views.flip": Off(),
+        "views.jitter_p": Off(),
+        "views.crops": Crops(),
+    }
+    assert texts(changes, run) == {
+        "train.batch": "16",
+        "optim.lr": "2.8",
+        "optim.warmup_epochs": "2.4",
+        "method.predictor": "none",
+        "method.projector": "512,128",
+        "views.jitter_p": "0",
+    }, "what holds already is not set"
+    assert texts({"views.crops": Crops(further=6)}, run) == {"views.crops": "2x16+6x8"}
+    cases = ((Layers(hidden=0), "512"), (Layers(hidden=3, last=32), "512,512,512,32"), (Layers(last=64), "512,64"))
+    assert [texts({"method.projector": layers}, run)["method.projector"] for layers, _ in cases] == [text for _, text in cases]
+    assert texts({"views.jitter": Jitter(0.5)}, run) == {"views.jitter": "0.4,0.4,0,0"}, "of grey images"
+    assert texts({"views.jitter": Jitter(0.5)}, complete("simsiam/cifar10", 50_000, None, None).run) == {"views.jitter": "0.4,0.4,0.4,0.1"}
 
 
 def test_rows_that_are_asked_for_bring_what_they_are_read_against() -> None:
@@ -90,11 +122,9 @@ def test_composition_has_every_operation_and_every_pair_once_and_changes_one_bra
     names = study.each_with_each
     assert len(study.rows) == 7 + 21
     assert {frozenset(name.split(" + ")) for name in study.rows} == {frozenset(pair) for pair in product(names, repeat=2)}
-    for scale, images in IMAGES.items():
+    for scale in IMAGES:
         base = study.base[scale]
-        begun = overridden(
-            complete(recipe_name(base.recipe, base.method), images, None, None).run, {**SIZES[scale].changes, **base.changes, **base.always}
-        )
+        begun, _ = begun_at(scale, base)
         other = begun.views[1]
         assert (other.scale, other.flip, other.jitter_p, other.grey, other.blur, other.solarise) == ((1, 1), 0, 0, 0, 0, 0)
         assert replace(begun.views[0], scale=(1.0, 1.0)) == other, "but for its crop the first branch begins as the other"
@@ -104,13 +134,6 @@ def test_composition_has_every_operation_and_every_pair_once_and_changes_one_bra
             made = overridden(begun, texts(row.changed(scale), begun))
             assert made.views[1] == other
             assert (made.views[0].scale == (1, 1)) is ("views.0.scale" in row.changes)
-
-
-def test_what_a_study_is_about_holds_for_other_images_and_recipes_too() -> None:
-    study, asked = STUDIES["composition"], Asked(scale="small", images="photos", recipe=None, options={}, pairs=[], device="cpu", seeds=1, out=Path())
-    _, method, before = begun_with(study.base["small"], asked)
-    assert method == "simclr"
-    assert before == {**SIZES["small"].changes, "train.epochs": "10", **study.base["small"].always}
 
 
 def test_data_sets_to_judge_on_are_asked_for_where_they_count(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from stopgrad.studies.results import read, write
+from stopgrad.report.records import records
+from stopgrad.studies.results import write
 
 FOLDER = Path(__file__).parents[2] / "docs/studies"
-RECORDS = read(FOLDER / "results.json")
+RECORDS = records(FOLDER / "results.json")
 
 
 def test_there_are_pages_and_the_index_names_them() -> None:

@@ -131,8 +131,9 @@ def test_mistakes_are_told_before_images_are_opened(tmp_path: Path) -> None:
     for typed in ("train.seed=3", "train.on_collapse=stop"):
         with pytest.raises(UserError, match=rf"--set {typed.replace('=', ' ')}: is (what tells|warn in every row).*; leave it to the study"):
             beforehand(choose(["predictor"], "small", None), asked(tmp_path, pairs=[typed]))
-    with pytest.raises(UserError, match=r"--set views\.size 16: is what the row 'multi-crop' of swav-crops changes"):
-        beforehand(choose(["swav-crops"], "small", None), asked(tmp_path, pairs=["views.size=16"]))
+    beforehand(choose(["swav-crops", "comparison"], "small", None), asked(tmp_path, pairs=["views.size=16"]))
+    with pytest.raises(UserError, match=r"--set views\.crops 2x16: is what swav-crops is about; leave it to the study"):
+        beforehand(choose(["swav-crops"], "small", None), asked(tmp_path, pairs=["views.crops=2x16"]))
     with pytest.raises(UserError, match="did you mean 'width'"):
         beforehand(chosen, asked(tmp_path, pairs=["net.widht=3"]))
     with pytest.raises(UserError, match=r"--epochs 3 and --set train\.epochs=4 contradict"):
@@ -193,4 +194,4 @@ def test_figures_are_found_by_data_set_protocol_variant_and_metric() -> None:
     )
     assert found["random", Figure("", "detection", "small c4", "box_ap50", "coco").key].value == 0.2
     assert ("random", Figure("", "detection", "small c4", "mask_ap", "coco").key) not in found
-    assert Judging(("--protocol", "knn"), ()).at(3).words == ("--protocol", "knn")
+    assert Judging(protocols=("knn",), figures=()).at(3).words == ("--protocol", "knn")
