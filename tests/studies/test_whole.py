@@ -100,18 +100,35 @@ def test_killed_in_the_middle_of_a_row_it_ends_with_the_same_table(photos: Path,
     assert (disturbed / "similarity.csv").read_bytes() == (whole / "similarity.csv").read_bytes()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("study", STUDIES.values(), ids=lambda s: s.name)
-def test_every_study_runs_at_toy_size(study: Study, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process, one command after the other: what a row types is what is carried out."""
+@pytest.fixture
+def in_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands of studies are carried out in this process, one after the other: what a row types is what is done."""
 
-    def in_here(jobs, at_once, cores, tell, gpus=()):  # type: ignore[no-untyped-def]
+    def work(jobs, at_once, cores, tell, gpus=()):  # type: ignore[no-untyped-def]
         for job in jobs:
             for command in job.commands():
                 assert main(list(command)) in (0, 4)
         return {}
 
-    monkeypatch.setattr("stopgrad.studies.command.work", in_here)
+    monkeypatch.setattr("stopgrad.studies.command.work", work)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_here")
+@pytest.mark.parametrize("scale", ["gpu", "paper"])
+def test_the_larger_scales_run_at_toy_size(scale: str, photos: Path, tmp_path: Path) -> None:
+    toy = [w for s in ("net.width=4", "views.size=16", "data.size=16", "train.precision=fp32") for w in ("--set", s)]
+    shared = ["--data", str(photos), "--backbone", "resnet10", "--epochs", "10", "--batch", "16", "--device", "cpu", "--out", str(tmp_path), *toy]
+    for study, rows in (("comparison", ["simsiam", "simclr", "moco", "byol", "swav"]), ("predictor", ["baseline", "none"])):
+        assert main(["study", study, "--scale", scale, *shared, "--rows", *rows]) == 0
+        assert [row["row"] for row in table(tmp_path, study)] == rows
+        assert all(0 <= float(row["knn"]) <= 1 for row in table(tmp_path, study))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_here")
+@pytest.mark.parametrize("study", STUDIES.values(), ids=lambda s: s.name)
+def test_every_study_runs_at_toy_size(study: Study, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DETECTION, "small", replace(DETECTION["small"], **DETECTOR))
     judged_on = voc(tmp_path / "VOC2007", PARTS) if study.name == "detection" else photos
     more = ("--epochs", "2", *(("--onto", f"d={judged_on}") if study.onto else ()))
@@ -125,6 +142,23 @@ def test_every_study_runs_at_toy_size(study: Study, photos: Path, tmp_path: Path
     for row in rows:
         assert row["monitor"] == "diverged" or all(0 <= float(row[figure]) <= 1 for figure in figures)
     assert main(["report", str(tmp_path)]) == 0
+
+
+def test_data_that_cannot_be_judged_on_is_told_before_anything_is_trained(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for i, image in enumerate(sorted(photos.rglob("*.png"))[:20]):
+        (bare / f"{i}.png").write_bytes(image.read_bytes())
+    for study, onto, said in (
+        ("transfer", f"pets={bare}", "pets: "),
+        ("transfer", f"voc07={photos}", "voc07"),
+        ("detection", f"d={photos}", "neither VOC's layout"),
+    ):
+        assert main(words(photos, tmp_path / "out", study, more=("--epochs", "1", "--onto", onto))) == 2
+        told = capsys.readouterr().err
+        assert said in told
+        assert told.count("\n") == 1
+        assert not (tmp_path / "out").exists()
 
 
 def test_what_can_be_known_without_torch_is_answered_without_it(photos: Path, tmp_path: Path) -> None:
