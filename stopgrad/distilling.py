@@ -78,12 +78,7 @@ def distill(
     """
     if RunDirectory(out).exists():
         raise UserError(f"{out}: a run's folder; choose another --out")
-    files, taught, begin = Student(out), load_classifier(teacher, into), time.perf_counter()
-    if taught.outputs != "softmax":
-        raise UserError(
-            f"{teacher}: says of every class by itself whether an image shows it ({taught.outputs}), and a student learns which one of the classes "
-            "it is (softmax); give a teacher that was fine-tuned on images of one class each"
-        )
+    files, taught, begin = Student(out), _taught(teacher, into), time.perf_counter()
     judged = _judged(teacher, taught, splits)
     reading, notes = _reading(taught)
     data, prep = _data(taught, reading), Preparation(taught.size, taught.share, taught.mean, taught.std)
@@ -106,18 +101,31 @@ def distill(
     save_classifier(files.classifier, learner, stated)
     about = {"name": out.resolve().name, "digest": digest(learner.backbone), "settings": {"student": net.backbone} | extra, "asked": asked}
     write_whole(files.what, (json.dumps(about, indent=2) + "\n").encode())
-    records = []
+    records: list[dict[str, Any]] = []
     if judged and splits.test is not None:
-        chosen = asdict(prep) | {"batch": batch_of(settings, len(supply)), "steps": steps_of(settings, len(supply)), "loss": loss}
-        chosen |= {"student": net.backbone, "teacher_sha256": taught.sha256}
+        chosen = {"batch": batch_of(settings, len(supply)), "steps": steps_of(settings, len(supply)), "loss": loss}
+        chosen |= asdict(prep) | {"student": net.backbone, "teacher_sha256": taught.sha256}
         test = labelled(open_supply(splits.test, data, device, tell, naming(tell))[0], splits.test, data)
-        records = _records(learner, guide, test, prep, settings, chosen)
-        same = {"train_images": len(supply), "notes": list(notes), "seconds": round(time.perf_counter() - begin, 3)}
-        same |= {"date": datetime.now(UTC).isoformat(timespec="seconds")}
-        records = [record | same for record in records]
+        same = {"train_images": len(supply), "notes": list(notes)}
+        records = [same | record | _now(begin) for record in _records(learner, guide, test, prep, settings, chosen)]
         write_lines(files.evaluations, records)
     shutil.rmtree(files.work)
     return records
+
+
+def _taught(teacher: Path, into: nn.Module | None) -> Loaded:
+    """Return the network in ``teacher``. Raises UserError for one that says of several classes whether an image shows them."""
+    taught = load_classifier(teacher, into)
+    if taught.outputs != "softmax":
+        raise UserError(
+            f"{teacher}: says of every class by itself whether an image shows it ({taught.outputs}), and a student learns which one of the classes "
+            "it is (softmax); give a teacher that was fine-tuned on images of one class each"
+        )
+    return taught
+
+
+def _now(begin: float) -> dict[str, Any]:
+    return {"seconds": round(time.perf_counter() - begin, 3), "date": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def _asked(settings: Distill, taught: Loaded, net: Net, learner: Classifier, splits: Splits) -> dict[str, Any]:

@@ -97,7 +97,19 @@ def _one(
         precise_bn(model, annotated.train.pictures, settings, colours, device)
         found = find(model, annotated.test, settings, colours, device, told)
     scores: dict[str, float] = distributed.everyones(scores_of(annotated, found, settings.masks) if world().first else None)[0]
-    record = {
+    record = _line(kind, annotated, data, settings, begun, scores, time.perf_counter() - began)
+    record.update(distributed.everyones(record)[0])  # its seconds and date are the first's
+    if world().first:
+        write_whole(result, json.dumps(record, indent=2).encode())
+    told(f"AP {scores['box_ap']:.1%} after {duration(record['seconds'])}")
+    return record
+
+
+def _line(
+    kind: str, annotated: Annotated, data: str, settings: Detection, begun: dict[str, Any], scores: dict[str, float], seconds: float
+) -> dict[str, Any]:
+    """Return the line of evaluations.jsonl."""
+    return {
         "protocol": settings.protocol,
         "variant": settings.variant,
         "features": kind,
@@ -113,14 +125,9 @@ def _one(
         "weights_sha256": begun["weights_sha256"],
         "settings": begun["settings"] | {"mean": begun["mean"], "std": begun["std"], "average": annotated.metric, "tuned_on": "nothing"},
         "notes": list(annotated.notes),
-        "seconds": round(time.perf_counter() - began, 3),
+        "seconds": round(seconds, 3),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    record.update(distributed.everyones(record)[0])  # its seconds and date are the first's
-    if world().first:
-        write_whole(result, json.dumps(record, indent=2).encode())
-    told(f"AP {scores['box_ap']:.1%} after {duration(record['seconds'])}")
-    return record
 
 
 def _model(start: Start, settings: Detection, classes: int) -> Detector:
