@@ -116,8 +116,10 @@ def _block(runs: Sequence[Judged], columns: Sequence[Column], alone: bool) -> Bl
     for run in runs:
         name = run.name if len(runs) > 1 or not isinstance(run, RunFiles) else "This run"
         rows.append(Row(name, run.colour, _cells(run, "backbone", columns, runs)))
-        others = dict.fromkeys(e.features for e in run.evaluations if e.features not in (*BASELINES, "backbone"))
-        rows += [Row(f"{name}, {features}", run.colour, _cells(run, features, columns, runs)) for features in others]
+        inside = dict.fromkeys(e.features for e in run.evaluations if e.own and e.features != "backbone")
+        rows += [Row(f"{name}, {features}", run.colour, _cells(run, features, columns, runs)) for features in inside]
+    others = dict.fromkeys(e.features for run in runs for e in run.evaluations if not e.own and e.features not in BASELINES)
+    rows += [row for network in others for row in _baseline(runs, network, network, columns)]
     data = tuple((name, len(list(same))) for name, same in groupby(column.place for column in columns))
     return Block(data if any(name for name, _ in data) else (), tuple(columns), tuple(row for row in rows if alone or any(row.cells)))
 
