@@ -107,7 +107,9 @@ LINEAR = {
     "simclr": Linear(name="simclr", optimiser="sgd", nesterov=True, lr=0.1, batch=4096, epochs=90),
     # arXiv:2006.07733, App. C.1: five rates, chosen on training images held out (10009 of ImageNet, under 1 %; a tenth leaves enough of small sets).
     "byol": Linear(name="byol", optimiser="sgd", nesterov=True, lr=0.2, sweep=(0.4, 0.3, 0.2, 0.1, 0.05), batch=1024, epochs=80),
+    # arXiv:2006.09882 and its code, eval_linear.py.
+    "swav": Linear(name="swav", optimiser="sgd", lr=0.3, batch=256, epochs=100, weight_decay=1e-6),
     # Nobody's: BYOL's with rates a factor of about 3 apart, for features of whatever size.
     "sweep": Linear(name="sweep", optimiser="sgd", nesterov=True, lr=1.0, sweep=(100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03), batch=1024, epochs=80),
 }
-"""Linear evaluation as four papers do it, and one's own. The weight starts from N(0, 0.01²) and the bias from 0 in all."""
+"""Linear evaluation as five papers do it, and one's own. The weight starts from N(0, 0.01²) and the bias from 0 in all."""

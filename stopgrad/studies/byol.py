@@ -1,6 +1,6 @@
 """The experiments of the BYOL paper. Grill et al., arXiv:2006.07733v3; its accuracies: linear, ResNet-50, ImageNet, 300 epochs, batch 4096."""
 
-from stopgrad.studies.scales import of_method, with_values
+from stopgrad.studies.scales import judged_as, of_method, with_values
 from stopgrad.studies.study import COLLAPSES, LEARNS, Finding, Row, Study, above, always, below, near
 from stopgrad.studies.values import Layers, Off, Times, Value
 
@@ -173,4 +173,4 @@ RATE = Study(
     remark="Multiples of the rate 0.3 and the weight decay 1e-6.",
 )
 
-STUDIES = (TARGET, BATCH, PARTS, NO_MOMENTUM, VIEWS, HEADS, RATE)
+STUDIES = judged_as("byol", TARGET, BATCH, PARTS, NO_MOMENTUM, VIEWS, HEADS, RATE)

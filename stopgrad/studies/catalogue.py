@@ -43,7 +43,8 @@ def _rows_of(study: Study, scale: Scale, wanted: Sequence[str] | None) -> dict[s
         if name not in there:
             raise UserError(f"--rows: {study.name} has no row {name!r} at scale {scale}; {_meant(name, list(there))}there are {', '.join(there)}")
     needed = {study.reference, *wanted}
-    needed |= {finding.other for name in needed for finding in there[name].findings if finding.other and finding.other != RANDOM}
+    while further := {finding.other for name in needed for finding in there[name].findings} - {*needed, "", RANDOM}:
+        needed |= further
     return {name: row for name, row in there.items() if name in needed}
 
 

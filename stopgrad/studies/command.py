@@ -63,24 +63,25 @@ def carry_out(chosen: Chosen, asked: Asked, jobs: int | None, splits: "Splits") 
     failed = work(todo, at_once, cores, print, there if len(there) > 1 else ())
     for name, (study, _) in chosen.items():
         _tell(study, tables[name], asked)
-    if unjudged := [job.out.name for job in todo if job not in failed and job.commands()]:
+    unjudged = [job.out.name for job in todo if job not in failed and job.commands()]
+    if unjudged and STOPPED not in failed.values():
         raise UserError(f"{asked.out}: {', '.join(unjudged)}: ended well, and yet figures are missing; see {todo[0].out.parent}/NAME.log")
     return _ended(failed, len(todo), asked.out)
 
 
 def _refuse_unfit(judgings: Sequence[Judging]) -> None:
-    """Open the data sets of ``--onto``, each once. Raises UserError where one cannot be judged on; a backbone is trained for it only after that."""
-    for judging in {judging.onto: judging for judging in judgings}.values():
-        if judging.onto is None:
+    """Open the data sets of ``--onto``, once a protocol, before a backbone is trained for them. Raises UserError where one cannot be judged on."""
+    for onto, names, whose in dict.fromkeys((judging.onto, judging.protocols, judging.settings) for judging in judgings):
+        if onto is None:
             continue
         from stopgrad.detection.annotated import open_annotated
         from stopgrad.transfer.judged import opened
 
-        for settings in protocols(judging.protocols, judging.settings or None):
+        for settings in protocols(names, whose or None):
             if isinstance(settings, Detection):
-                open_annotated(Path(judging.onto.path), settings)
+                open_annotated(Path(onto.path), settings)
             else:
-                opened(judging.onto, settings)
+                opened(onto, settings)
 
 
 def _runs(chosen: Chosen, tables: Mapping[str, Mapping[str, Planned]]) -> list[Job]:
@@ -105,7 +106,7 @@ def _foretold(tables: Mapping[str, Mapping[str, Planned]], todo: Sequence[Job], 
     seen = sum(images // run.train.batch * run.train.batch * run.train.epochs for run in left)
     together = "" if jobs == 1 else f", {jobs} at a time"
     training = "training the others" if len(left) == len(undone) else f"training {len(left)} of the others"
-    return [f"{said}; {training} takes about {duration(seen / rate / jobs)} ({rate:,.0f} images/s{together}); judging comes on top"]
+    return [f"{said}; {training} takes about {duration(seen / rate / min(jobs, len(left)))} ({rate:,.0f} images/s{together}); judging comes on top"]
 
 
 def _tell(study: Study, rows: Mapping[str, Planned], asked: Asked) -> None:

@@ -5,7 +5,7 @@ The figure has a cell for either order of a pair. Here operations have one order
 
 from itertools import combinations
 
-from stopgrad.studies.scales import of_method
+from stopgrad.studies.scales import judged_as, of_method
 from stopgrad.studies.simclr import EPOCHS, PAPER
 from stopgrad.studies.study import LEARNS, Row, Study, above, always, below
 from stopgrad.studies.values import Value
@@ -50,4 +50,4 @@ COMPOSITION = Study(
     "images colour is brightness and contrast.",
 )
 
-STUDIES = (COMPOSITION,)
+STUDIES = judged_as("simclr", COMPOSITION)

@@ -8,7 +8,7 @@ from stopgrad.errors import UserError
 from stopgrad.studies.judging import RANDOM, Figure, Judging
 from stopgrad.studies.scales import CONSTANT, of_method
 from stopgrad.studies.simsiam import LONGER_BYOL, TABLE_4
-from stopgrad.studies.study import Bases, Row, Scale, Study, above, always, near
+from stopgrad.studies.study import Bases, Row, Scale, Study, above, always, below, near
 from stopgrad.studies.values import Value
 
 SIMCLR = of_method("simclr", "simclr/imagenet", {})
@@ -71,7 +71,7 @@ TRANSFER = Study(
         "simclr": Row(
             base=SIMCLR,
             published=_on_twelve(68.4, 90.6, 71.6, 37.4, 58.8, 50.3, 50.3, 80.5, 74.5, 83.6, 90.3, 91.2),
-            findings=(above(RANDOM),),
+            findings=(above(RANDOM), below("supervised")),
         ),
         "simsiam": Row(base=CONSTANT, findings=(above(RANDOM),)),
     },

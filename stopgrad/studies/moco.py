@@ -5,7 +5,7 @@ Their accuracies: linear, ResNet-50, ImageNet, 200 epochs.
 
 from collections.abc import Mapping
 
-from stopgrad.studies.scales import of_method, with_values
+from stopgrad.studies.scales import judged_as, of_method, with_values
 from stopgrad.studies.study import COLLAPSES, LEARNS, Row, Scale, Study, above, always, below, near
 from stopgrad.studies.values import Times, Value
 
@@ -47,7 +47,7 @@ MOMENTUM = Study(
 
 
 HEAD_OF_512: Mapping[Scale, Mapping[str, Value]] = {scale: {"method.projector": "512,128"} for scale in ("gpu", "small")}
-"""As wide as the ResNet-18's features."""
+"""Two layers, at the smaller scales."""
 
 
 def _temperature(value: str, published: float) -> Row:
@@ -103,4 +103,4 @@ SHUFFLE = Study(
     remark="The paper's pretext accuracy then exceeds 99.9 % while kNN falls, which takes epochs to show.",
 )
 
-STUDIES = (QUEUE, MOMENTUM, TEMPERATURE, VERSION_2, SHUFFLE)
+STUDIES = judged_as("moco", QUEUE, MOMENTUM, TEMPERATURE, VERSION_2, SHUFFLE)

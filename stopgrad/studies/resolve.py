@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stopgrad.beforehand import FLAGS, check, overrides_of
-from stopgrad.config import Run
+from stopgrad.config import Run, differences, to_json
 from stopgrad.config.crops import PATH
 from stopgrad.config.transfer import DataSet
 from stopgrad.errors import UserError
 from stopgrad.images.place import BUNDLED
 from stopgrad.plan import overridden, recipe_name, resolved
+from stopgrad.recipes import method_of
 from stopgrad.studies.jobs import Job, place
 from stopgrad.studies.judging import Judging
 from stopgrad.studies.scales import SIZES, Size
 from stopgrad.studies.study import Base, Row, Scale, Study
-from stopgrad.studies.values import Relative, Value, settles, texts
+from stopgrad.studies.values import Relative, Value, as_typed, settles, texts
 
 if TYPE_CHECKING:
     from stopgrad.images.source import Splits
@@ -87,6 +88,8 @@ class Planned:
     """What the row changes, path to text."""
     run: Run
     """At seed 0; its steps are those of every seed."""
+    head: int
+    """Judged on the features after so many layers of the projector; 0: on the backbone's."""
     jobs: tuple[Job, ...]
     """By seed."""
 
@@ -98,12 +101,10 @@ def begun_with(base: Base, asked: Asked) -> tuple[str, str | None, dict[str, str
     """
     typed = overrides_of(asked.options, asked.pairs)
     always = {path: value for path, value in base.always.items() if isinstance(value, str)}
-    if asked.own is None:
+    if asked.own in (None, base.recipe):
         return base.recipe, base.method, {**asked.size.changes, **base.changes, **always, **typed}
-    method = base.method or recipe_name(base.recipe).partition("/")[0]
-    method = "simsiam" if method == "demo" else method
     epochs = {path: text for path, text in base.changes.items() if path == "train.epochs" and asked.scale != "paper"}
-    return asked.own, method, {**asked.size.changes, **epochs, **always, **typed}
+    return asked.own, base.method or method_of(base.recipe), {**asked.size.changes, **epochs, **always, **typed}
 
 
 def relative(base: Base) -> dict[str, Value]:
@@ -113,6 +114,8 @@ def relative(base: Base) -> dict[str, Value]:
 
 def beforehand(studies: Mapping[str, tuple[Study, Mapping[str, Row]]], asked: Asked) -> None:
     """Raise UserError for what is wrong with any base whatever the images are, where a row changes what was asked for of all, and with --onto."""
+    if asked.recipe is not None and "+" in asked.recipe:
+        raise UserError(f"--recipe {asked.recipe}: rows bring their methods with them; name a recipe alone: {asked.recipe.partition('+')[0]}")
     seen: set[tuple[str, ...]] = set()
     _refuse_onto([study for study, _ in studies.values()], asked)
     for study, rows in studies.values():
@@ -182,6 +185,10 @@ def planned(study: Study, rows: Mapping[str, Row], asked: Asked, splits: "Splits
                 begun = resolved(recipe_name(recipe, method), splits, asked.images, before, has_gpu).run
             changes = texts(row.changed(asked.scale), begun)
             run = overridden(begun, changes)
+            again = resolved(recipe_name(recipe, method), splits, asked.images, before | changes, has_gpu).run
+            # What the recipe fits to another length or batch by itself stays as the base has it: a row changes what it names.
+            kept = {path: as_typed(value) for path, (value, _) in differences(run, again).items()}
+            head = _after(run, row)
         except UserError as error:
             raise UserError(f"{study.name}, row {name!r}: {error}") from None
         if run.train.batch > len(splits.train):
@@ -189,14 +196,22 @@ def planned(study: Study, rows: Mapping[str, Row], asked: Asked, splits: "Splits
                 f"{study.name}, row {name!r}: a step takes {run.train.batch} images and {asked.images} has {len(splits.train)}; "
                 "take a smaller --batch, more images, or other --rows"
             )
-        made = _job(asked, recipe, method, {**before, **changes}, run, row)
+        made = _job(asked, recipe, method, {**before, **kept, **changes}, run, head)
         judged, reference = judgings(study, row, asked), name == study.reference
         jobs = tuple(replace(made(seed), judged=tuple(one.at(seed) for one in judged), random=reference) for seed in range(asked.seeds))
-        found[name] = Planned(row, recipe, method, before, changes, run, jobs)
+        found[name] = Planned(row, recipe, method, before, changes, run, head, jobs)
     return found
 
 
-def _job(asked: Asked, recipe: str, method: str | None, overrides: Mapping[str, str], run: Run, row: Row) -> Callable[[int], Job]:
+def _after(run: Run, row: Row) -> int:
+    """Return how many layers of the projector ``row`` is judged after. Raises UserError where it has none."""
+    layers = len(to_json(run)["method"].get("projector", ())) if row.after_head else 0
+    if row.after_head and not layers:
+        raise UserError("is judged after the projector, and there is none")
+    return layers
+
+
+def _job(asked: Asked, recipe: str, method: str | None, overrides: Mapping[str, str], run: Run, head: int) -> Callable[[int], Job]:
     """Return what makes the run of a seed, not yet judged."""
     study_wide = {"train.on_collapse": "warn"}  # a row that collapses is to be seen to its end
     same = {"images": asked.images, "recipe": recipe_name(recipe, method), "overrides": dict(overrides), "device": asked.device}
@@ -208,5 +223,5 @@ def _job(asked: Asked, recipe: str, method: str | None, overrides: Mapping[str, 
         overrides={"train.seed": str(seed), **study_wide, **overrides},
         device=asked.device,
         judged=(),
-        heads=tuple(sorted({0, row.head})),
+        heads=tuple(sorted({0, head})),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from stopgrad.images.place import BUNDLED
 from stopgrad.studies.judging import Judging, frozen
-from stopgrad.studies.study import Base, Bases, Scale, always
+from stopgrad.studies.study import Base, Bases, Scale, Study, always
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +70,11 @@ def of_method(method: str, paper: str, paper_changes: Mapping[str, str], small: 
 def with_values(bases: Bases, changes: Mapping[Scale, Mapping[str, str]]) -> Bases:
     """Return ``bases`` with further values, by scale."""
     return {scale: replace(base, changes={**base.changes, **changes.get(scale, {})}) for scale, base in bases.items()}
+
+
+def judged_as(whose: str, *studies: Study) -> tuple[Study, ...]:
+    """Return ``studies`` with a paper's own linear evaluation where they are at its scale."""
+    return tuple(replace(study, judged={**study.judged, "paper": frozen("linear", "knn", settings=whose)}) for study in studies)
 
 
 DECAYED = always(SIMSIAM, {"method.predictor_fixed_lr": "false"})

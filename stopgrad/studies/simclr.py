@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stopgrad.config import Run
-from stopgrad.studies.scales import of_method, with_values
+from stopgrad.studies.scales import judged_as, of_method, with_values
 from stopgrad.studies.study import LEARNS, Finding, Row, Scale, Study, above, always, below, near
 from stopgrad.studies.values import Layers, Relative, Times, Value
 
@@ -65,13 +65,13 @@ STRENGTHS = (("1/8", 0.125, 59.6), ("1/4", 0.25, 61.0), ("1/2", 0.5, 62.6))
 
 @dataclass(frozen=True)
 class Jitter(Relative):
-    """SimCLR's colour jitter at a strength; of grey images only brightness and contrast."""
+    """SimCLR's colour jitter at a strength; of images without three colours only brightness and contrast."""
 
     strength: float
 
     def text(self, path: str, run: Run) -> str:
         bright, hue = f"{0.8 * self.strength:g}", f"{0.2 * self.strength:g}"
-        return f"{bright},{bright},0,0" if run.data.channels == 1 else f"{bright},{bright},{bright},{hue}"
+        return f"{bright},{bright},0,0" if run.data.channels != 3 else f"{bright},{bright},{bright},{hue}"
 
 
 def _strength(strength: float, published: float) -> Row:
@@ -111,10 +111,10 @@ HEAD = Study(
     base=SIMCLR,
     rows={
         "non-linear": Row(findings=(LEARNS,)),
-        "non-linear, after it": Row(head=2, findings=(below("non-linear"),)),
+        "non-linear, after it": Row(after_head=True, findings=(below("non-linear"),)),
         "linear": Row({"method.projector": Layers(hidden=0)}, findings=(LEARNS, below("non-linear"))),
         "none": Row({"method.projector": "none"}, findings=(LEARNS, below("non-linear"), below("linear"))),
-        "linear, after it": Row({"method.projector": Layers(hidden=0)}, head=1, findings=(below("linear"),)),
+        "linear, after it": Row({"method.projector": Layers(hidden=0)}, after_head=True, findings=(below("linear"),)),
         "32 wide": Row({"method.projector": Layers(last=32)}, findings=(near("non-linear"),)),
         "512 wide": Row({"method.projector": Layers(last=512)}, findings=(near("non-linear"),)),
     },
@@ -175,4 +175,4 @@ BATCH_AND_EPOCHS = Study(
     remark="Multiples of batch 4096 and of 100 epochs, with the rate by the linear rule; sqrt: by the square root of the batch.",
 )
 
-STUDIES = (TEMPERATURE, LOSSES, COLOUR_STRENGTH, HEAD, BATCH_AND_EPOCHS)
+STUDIES = judged_as("simclr", TEMPERATURE, LOSSES, COLOUR_STRENGTH, HEAD, BATCH_AND_EPOCHS)

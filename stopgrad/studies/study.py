@@ -93,8 +93,8 @@ class Row:
     published: float | Mapping[str, float] | None = None
     """The paper's numbers, per cent, by the name of their figure; one alone is of the study's first."""
     findings: tuple[Finding, ...] = ()
-    head: int = 0
-    """Judged on the features after this many layers of the projector; 0: on the backbone's."""
+    after_head: bool = False
+    """Whether it is judged on the outputs of the projector, not on the backbone's."""
     scales: tuple[Scale, ...] = ("paper", "gpu", "small")
     """Where the row is done."""
     judged: Mapping[Scale, tuple[Judging, ...]] = field(default_factory=dict)

@@ -21,7 +21,7 @@ def tabulate(study: Study, rows: Mapping[str, Planned], asked: Asked) -> Record:
     """Return all that is known of a study's rows so far; every number is of the runs' files."""
     reference = rows[study.reference]
     figures = [figure for judging in judgings(study, reference.row, asked) for figure in judging.figures]
-    found, main = {name: measured(row.jobs, figures, row.row.head) for name, row in rows.items()}, figures[0].name
+    found, main = {name: measured(row.jobs, figures, row.head) for name, row in rows.items()}, figures[0].name
     began = [one for one in measured(reference.jobs, figures) if one.random]
     random = {one.seed: one.random for one in began}
     judged = [one for each in found.values() for one in each if one.figures]
@@ -64,7 +64,7 @@ def _row(
         "method": row.method if row.row.base is not None else None,
         "before": dict(row.before),
         "changes": dict(row.changes),
-        "head": row.row.head,
+        "head": row.head,
         "published": _published(row.row.published, figures),
         "runs": [f"{job.out.parent.name}/{job.out.name}" for job in row.jobs],
         "at_seeds": [one.seed for one in own],

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from stopgrad.config import Run, to_json
+from stopgrad.errors import UserError
 
 
 class Relative(ABC):
@@ -57,6 +58,8 @@ class Layers(Relative):
 
     def text(self, path: str, run: Run) -> str:
         widths = list(_at(path, run))
+        if not widths:
+            raise UserError(f"{path}: has no layers whose widths the row could change")
         last = round(widths[-1] * self.last.factor) if isinstance(self.last, Times) else self.last or widths[-1]
         before = widths[:-1] if self.hidden is None else widths[:1] * self.hidden
         return ",".join(map(str, [*before, last]))
@@ -94,6 +97,13 @@ def texts(changes: Mapping[str, Value], run: Run) -> dict[str, str]:
     """Return ``changes`` of ``run`` as texts, path to what ``--set`` reads."""
     found = {path: value.text(path, run) if isinstance(value, Relative) else value for path, value in changes.items()}
     return {path: text for path, text in found.items() if text is not None}
+
+
+def as_typed(value: Any) -> str:
+    """Return a value of a run, as JSON has it, as the text that ``--set`` reads as the same."""
+    if isinstance(value, list):
+        return ",".join(map(as_typed, value)) or "none"
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _at(path: str, run: Run) -> Any:
