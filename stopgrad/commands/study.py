@@ -51,7 +51,8 @@ def run(asked: Namespace) -> int:
     size = SIZES[asked.scale]
     images = asked.data or size.data
     if images is None:
-        raise UserError(f"--scale {asked.scale}: needs images; name them by --data: {size.expected}")
+        others = [study.images for study, _ in chosen.values() if study.images and asked.scale == "paper"]
+        raise UserError(f"--scale {asked.scale}: needs images; name them by --data: {others[0] if others else size.expected}")
     refuse_missing(images)
     onto = data_sets(asked.onto, "--onto") if asked.onto else []
     for one in onto:

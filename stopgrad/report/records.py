@@ -37,6 +37,10 @@ ROW: Kinds = {
 }
 
 
+VERDICT: Kinds = dict.fromkeys(("finding", "outcome", "said"), (str,))
+DIFFERENCE: Kinds = {"points": (int, float), "interval": (list, NoneType), "seeds": (int,)}
+
+
 def records(results: Path) -> dict[str, Record]:
     """Return the records of ``results`` by study; none where there is no file. Raises UserError for a damaged one and one of another version."""
     if not results.exists():
@@ -62,7 +66,15 @@ def _whole(record: Any) -> bool:
         return False
     names = [figure["name"] for figure in record["figures"] if _has(figure, FIGURE)]
     rows = [row for row in record["rows"] if _has(row, ROW) and row["values"].keys() == set(names)]
-    return (len(names), len(rows)) == (len(record["figures"]), len(record["rows"])) and bool(names and rows) and record["random"].keys() == set(names)
+    figures = [values for row in rows for values in row["values"].values()] + list(record["random"].values())
+    return (
+        (len(names), len(rows)) == (len(record["figures"]), len(record["rows"]))
+        and bool(names and rows)
+        and record["random"].keys() == set(names)
+        and all(isinstance(values, list) and all(isinstance(value, int | float | None) for value in values) for values in figures)
+        and all(_has(verdict, VERDICT) for row in rows for verdict in row["verdicts"])
+        and all(row["difference"] is None or _has(row["difference"], DIFFERENCE) for row in rows)
+    )
 
 
 def _has(part: Any, kinds: Kinds) -> bool:

@@ -74,7 +74,9 @@ def write_studies(folder: Path, out: Path) -> Path:
     sections = [section for section, _ in made]
     title = sections[0].record["study"] if len(sections) == 1 else f"{len(sections)} studies"
     template = environment().get_template("study.html.jinja")
-    page = template.render(title=title, sections=sections, data=data, folder=str(folder), names=PROTOCOLS, version=stopgrad.__version__)
+    page = template.render(
+        title=title, sections=sections, data=data, folder=str(folder), names=PROTOCOLS, reading=reading, version=stopgrad.__version__
+    )
     write_whole(out, page.encode())
     return out
 
@@ -99,15 +101,13 @@ def _section(folder: Path, record: Record) -> tuple[Section, list[Record]]:
 
 
 def _line(row: Record, record: Record, colour: int) -> Line:
-    changes = ", ".join(f"{path}={text}" for path, text in row["changes"].items())
     stds = [std for std in row["std"] if std is not None]
-    head = f"after {row['head']} of the projector's layers" if row["head"] else ""
     return Line(
         name=row["name"],
-        changes=" · ".join(part for part in (row["method"] or "", changes, head) if part),
+        changes=changed(row),
         colour=colour,
         cells=tuple(_spread(row["values"][figure["name"]]) for figure in record["figures"]),
-        difference=_difference(row["difference"]),
+        difference=difference(row["difference"]).replace("-", "−"),
         std=f"{statistics.fmean(stds):.2f}" if stds else "–",
         states=", ".join(sorted(set(row["states"]))) or "not done",
         published=published(row["published"]),
@@ -129,11 +129,34 @@ def published(numbers: Sequence[float | None]) -> str:
     return " / ".join("–" if number is None else f"{number:.1f}" for number in numbers)
 
 
-def _difference(found: Record | None) -> str:
+def changed(row: Record) -> str:
+    """Return what a row changes, and where it is judged."""
+    values = [f"{path}={text}" for path, text in row["changes"].items()]
+    values += [f"after {row['head']} layer{'s' if row['head'] > 1 else ''} of the projector"] if row["head"] else []
+    return "; ".join(part for part in (row["method"] or "", ", ".join(values)) if part)
+
+
+def difference(found: Record | None) -> str:
+    """Return a difference, points, and its interval; empty where there is none."""
     if found is None:
         return ""
     ends = f" ({found['interval'][0]:+.1f} to {found['interval'][1]:+.1f})" if found["interval"] else ""
-    return f"{found['points']:+.1f}{ends}".replace("-", "−")
+    return f"{found['points']:+.1f}{ends}"
+
+
+def reading(record: Record, main: str) -> str:
+    """Return how the table is read, whose first figure is called ``main``."""
+    seeds = record["seeds"]
+    what = "Top-1, per cent" if all(figure["metric"] == "top1" for figure in record["figures"]) else "Per cent"
+    few = " Few seeds give wide intervals." if 1 < seeds <= 5 else " One seed gives no interval." if seeds == 1 else ""
+    of = f" of {main}" if len({figure["data"] for figure in record["figures"]}) > 1 else ""
+    images = f" on {record['test_images']:,} test images{of}" if record["test_images"] else ""
+    images += f" (between two runs, less than about {record['noise']:.1f} points may be chance of these images)" if record["noise"] else ""
+    said = f"{what}, last epoch{images}{', mean ± standard deviation over seeds' if seeds > 1 else ''}. "
+    said += (
+        f"Difference: {main}, to {record['reference']!r}, paired by seed (same initial backbone, order and views), with Student's 95 % interval.{few}"
+    )
+    return said + (f" {record['remark']}" if record["remark"] else "")
 
 
 def _bar(row: Record, main: str) -> Bar:

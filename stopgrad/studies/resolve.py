@@ -49,6 +49,12 @@ class Asked:
         """What the scale says of all runs."""
         return SIZES[self.scale]
 
+    def about(self, study: Study) -> str:
+        """Return at what size ``study`` is done, and what else than its scale's was asked for."""
+        published = f"the published setting: {study.images}" if study.images and self.scale == "paper" else self.size.about
+        typed = overrides_of(self.options, self.pairs)
+        return f"recipe {self.own}" if self.own else published + (f"; changed in all rows: {', '.join(typed)}" if typed else "")
+
     def command(self, study: str) -> str:
         """Return the command that asks for ``study`` as it was asked for."""
         size, words = self.size, ["stopgrad", "study", study, "--scale", self.scale]

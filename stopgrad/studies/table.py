@@ -32,7 +32,7 @@ def tabulate(study: Study, rows: Mapping[str, Planned], asked: Asked) -> Record:
         "source": study.source,
         "remark": study.remark,
         "scale": asked.scale,
-        "about": asked.size.about if asked.own is None else f"recipe {asked.own}",
+        "about": asked.about(study),
         "images": asked.images,
         "expected": (study.images if asked.scale == "paper" else "") or asked.size.expected,
         "figures": [{"name": figure.name, "data": figure.data, "protocol": figure.protocol, "metric": figure.metric} for figure in figures],

@@ -104,6 +104,7 @@ def test_a_damaged_results_is_one_line_for_the_page_and_for_the_next_study(text:
     [
         *({"rows": []}, {"rows": [{}]}, {"rows": [1]}, {"figures": []}, {"figures": [{}]}, {"random": {}}, {"seeds": "2"}, {"made": None}),
         *({"rows": [row("with", [0.8]) | {"values": {"knn": [0.8]}}]}, {"rows": [row("with", [0.8]) | {"difference": 3}]}),
+        *({"rows": [row("with", [0.8]) | spoiled]} for spoiled in ({"difference": {}}, {"verdicts": [{}]}, {"values": {"lbfgs": ["0.8"]}})),
     ],
 )
 def test_a_record_that_lacks_what_is_read_of_it_is_damaged(spoiled: dict[str, Any], tmp_path: Path) -> None:

@@ -117,6 +117,8 @@ def test_rows_that_are_asked_for_bring_what_they_are_read_against() -> None:
     assert list(rows) == ["default", "8x", "8x, LARS"]
     assert rows["8x"] == STUDIES["batch-size"].rows["8x"]
     assert all(isinstance(row, Row) for row in rows.values())
+    _, rows = choose(["byol-parts"], "small", ["neither, negatives"])["byol-parts"]
+    assert list(rows) == ["both", "both, negatives", "no predictor, negatives", "neither, negatives"]
 
 
 def test_composition_has_every_operation_and_every_pair_once_and_changes_one_branch() -> None:

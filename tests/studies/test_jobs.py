@@ -128,6 +128,8 @@ def test_mistakes_are_told_before_images_are_opened(tmp_path: Path) -> None:
     for typed in ("views.scale=0.5,1", "views.1.scale=0.5,1"):
         with pytest.raises(UserError, match=r"--set views\.(1\.)?scale 0\.5,1: is what composition is about .*; leave it to the study"):
             beforehand(composition, asked(tmp_path, pairs=[typed]))
+    with pytest.raises(UserError, match=r"--recipe demo\+swav: rows bring their methods with them; name a recipe alone: demo"):
+        beforehand(composition, asked(tmp_path, recipe="demo+swav"))
     for typed in ("train.seed=3", "train.on_collapse=stop"):
         with pytest.raises(UserError, match=rf"--set {typed.replace('=', ' ')}: is (what tells|warn in every row).*; leave it to the study"):
             beforehand(choose(["predictor"], "small", None), asked(tmp_path, pairs=[typed]))

@@ -9,9 +9,10 @@ from PIL import Image
 
 from stopgrad.config import Run, differences
 from stopgrad.config.transfer import data_sets
+from stopgrad.errors import UserError
 from stopgrad.images.source import Splits
 from stopgrad.images.sources import open_splits
-from stopgrad.plan import recipe_name, resolved
+from stopgrad.plan import overridden, recipe_name, resolved
 from stopgrad.studies.catalogue import STUDIES
 from stopgrad.studies.resolve import Asked, Planned, planned
 from stopgrad.studies.study import Study
@@ -31,7 +32,15 @@ def rows_of(study: Study, colour: Path, recipe: str | None) -> tuple[Splits, dic
     splits = open_splits(str(colour), "auto")
     onto = data_sets([f"voc07={colour}"], "--onto") if study.onto else []
     asked = Asked(
-        scale="small", images=str(colour), recipe=recipe, options={"batch": "64"}, pairs=[], device="cpu", seeds=1, out=Path("x"), onto=onto
+        scale="small",
+        images=str(colour),
+        recipe=recipe,
+        options={"batch": "64", "epochs": "40"},
+        pairs=[],
+        device="cpu",
+        seeds=1,
+        out=Path("x"),
+        onto=onto,
     )
     return splits, planned(study, study.rows_at("small"), asked, splits, lambda: False)
 
@@ -43,6 +52,9 @@ def test_what_makes_a_study_holds_whatever_the_recipe_and_every_row_changes_some
     for name, row in rows.items():
         begun = resolved(recipe_name(row.recipe, row.method), splits, str(colour), row.before, lambda: False).run
         assert bool(differences(begun, row.run)) == bool(row.changes), f"{name} is its base"
+        typed = resolved(recipe_name(row.recipe, row.method), splits, str(colour), row.jobs[0].overrides, lambda: False).run
+        shown = overridden(row.run, {"train.seed": "0", "train.on_collapse": "warn"})
+        assert differences(shown, typed) == {}, "its command makes the run that the table speaks of"
         settled = {path for path, value in study.base_of(name, "small").always.items() if isinstance(value, str)}
         assert settled <= row.before.keys()
         assert all(row.before[path] == study.base_of(name, "small").always[path] for path in settled)
@@ -85,3 +97,16 @@ def test_rows_are_what_they_are_called(recipe: str | None, colour: Path) -> None
     assert colours == {"1": (0.8, 0), "1/8": (0.1, 0), "1/4": (0.2, 0), "1/2": (0.4, 0), "1, blur": (0.8, 0.5)}
     alone = each("byol-views")["crop only"].views
     assert all((view.flip, view.jitter_p, view.grey, view.blur, view.solarise) == (0, 0, 0, 0, 0) for view in alone)
+
+
+def test_a_row_after_the_head_is_after_its_last_layer(colour: Path) -> None:
+    for recipe, layers in ((None, 2), ("simclr/cifar10", 3)):
+        rows = rows_of(STUDIES["head"], colour, recipe)[1]
+        assert len(rows["non-linear"].run.method.projector) == layers  # type: ignore[attr-defined]
+        assert {name: row.head for name, row in rows.items() if row.head} == {"non-linear, after it": layers, "linear, after it": 1}
+        assert rows["non-linear, after it"].jobs[0].heads == (0, layers)
+    splits = open_splits(str(colour), "auto")
+    bare = Asked(scale="small", images=str(colour), recipe=None, options={}, pairs=["method.projector=none"], device="cpu", seeds=1, out=Path("x"))
+    for name in ("non-linear, after it", "linear"):
+        with pytest.raises(UserError, match=rf"head, row '{name}': "):
+            planned(STUDIES["head"], {name: STUDIES["head"].rows[name]}, bare, splits, lambda: False)

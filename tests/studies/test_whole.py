@@ -150,15 +150,29 @@ def test_data_that_cannot_be_judged_on_is_told_before_anything_is_trained(photos
     for i, image in enumerate(sorted(photos.rglob("*.png"))[:20]):
         (bare / f"{i}.png").write_bytes(image.read_bytes())
     for study, onto, said in (
+        ("detection transfer", f"pets={photos}", "neither VOC's layout"),
         ("transfer", f"pets={bare}", "pets: "),
         ("transfer", f"voc07={photos}", "voc07"),
         ("detection", f"d={photos}", "neither VOC's layout"),
     ):
-        assert main(words(photos, tmp_path / "out", study, more=("--epochs", "1", "--onto", onto))) == 2
+        assert main(words(photos, tmp_path / "out", *study.split(), more=("--epochs", "1", "--onto", onto))) == 2
         told = capsys.readouterr().err
         assert said in told
         assert told.count("\n") == 1
         assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("ended", "status"), [({}, 2), ({0: 75}, 75), ({0: 3, 1: 3}, 3)])
+def test_the_exit_status_says_what_was_left_undone(
+    ended: dict[int, int], status: int, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is trained here: runs that ended well but left no figures, a stop, and a failure."""
+    monkeypatch.setattr("stopgrad.studies.command.work", lambda jobs, *_: {jobs[i]: code for i, code in ended.items()})
+    monkeypatch.setattr("stopgrad.estimate.measured_rate", lambda *_: (100.0, None))
+    assert main(words(photos, tmp_path, "similarity", more=("--epochs", "1"))) == status
+    said = capsys.readouterr()
+    assert ("figures are missing" in said.err) == (not ended)
+    assert ("the same command goes on" in said.out) == (ended == {0: 75})
 
 
 def test_what_can_be_known_without_torch_is_answered_without_it(photos: Path, tmp_path: Path) -> None:
