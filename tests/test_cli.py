@@ -70,6 +70,7 @@ def test_every_command_has_help_with_an_example(verb: str, capsys: pytest.Captur
         (["pretrain", ".", "--recipe", "byol/images", "--method", "simclr"], "byol/images and --method simclr contradict"),
         (["pretrain", "tests", "--out", "/dev/null/run"], "/dev/null/run: cannot be written (Not a directory)"),
         (["pretrain", ".", "--optim.lr", "3"], "a setting is given by --set optim.lr=VALUE"),
+        (["show", "demo+em"], "pretrain IMAGES --recipe demo --method em"),
         (["show", "byol"], "did you mean 'byol/images'"),
         (["pack", ".", "."], "stopgrad: .: exists; choose another place"),
         (["pack", ".", "new", "--set", "data.max_bda=1"], "there are data.max_bad and data.max_pixels, --short-side and --channels"),

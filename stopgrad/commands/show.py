@@ -37,4 +37,8 @@ def _recipe(name: str) -> Run:
     if known in IMAGES:
         method = "" if known == "images" else f" --method {IMAGES[known]}"
         raise UserError(f"show {name}: this recipe depends on your images; stopgrad inspect IMAGES{method} shows what it chooses")
+    if known not in RECIPES:
+        own, _, method = known.partition("+")
+        shows = f"stopgrad pretrain IMAGES --recipe {own} --method {method} --out RUN"
+        raise UserError(f"show {name}: the settings of {method} are fitted to your images; {shows} writes them to RUN/config.json")
     return RECIPES[known]()
