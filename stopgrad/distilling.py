@@ -96,11 +96,8 @@ def distill(
     guide, learner = taught.network.to(device), learner.to(device)
     work = files.work / _key(settings, taught, learner, splits)
     loss = distil(guide, learner, _unlabelled(supply), len(supply), prep, settings, work, tell)
-    extra = {"teacher_sha256": taught.sha256, "settings": settings.name}
-    stated = About(net=net, classes=taught.classes, outputs=taught.outputs, extra=extra, reading=reading, **asdict(prep))
-    save_classifier(files.classifier, learner, stated)
-    about = {"name": out.resolve().name, "digest": digest(learner.backbone), "settings": {"student": net.backbone} | extra, "asked": asked}
-    write_whole(files.what, (json.dumps(about, indent=2) + "\n").encode())
+    stated = About(net=net, classes=taught.classes, outputs=taught.outputs, extra=_origin(settings, taught), reading=reading, **asdict(prep))
+    _keep(files, learner, stated, net.backbone, asked)
     records: list[dict[str, Any]] = []
     if judged and splits.test is not None:
         chosen = {"batch": batch_of(settings, len(supply)), "steps": steps_of(settings, len(supply)), "loss": loss}
@@ -111,6 +108,18 @@ def distill(
         write_lines(files.evaluations, records)
     shutil.rmtree(files.work)
     return records
+
+
+def _origin(settings: Distill, taught: Loaded) -> dict[str, str]:
+    return {"teacher_sha256": taught.sha256, "settings": settings.name}
+
+
+def _keep(files: Student, learner: Classifier, stated: About, backbone: str, asked: Mapping[str, Any]) -> None:
+    """Write the student and what it is of."""
+    save_classifier(files.classifier, learner, stated)
+    settings = {"student": backbone} | stated.extra
+    about = {"name": files.path.resolve().name, "digest": digest(learner.backbone), "settings": settings, "asked": asked}
+    write_whole(files.what, (json.dumps(about, indent=2) + "\n").encode())
 
 
 def _taught(teacher: Path, into: nn.Module | None) -> Loaded:

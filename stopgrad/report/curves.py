@@ -29,7 +29,8 @@ class Drawn:
 def draw(runs: Sequence[RunFiles]) -> tuple[list[Drawn], list[dict[str, Any]]]:
     """Return the charts of ``runs``, one line a run in each, and the data of their hover; quantities never recorded are left out."""
     marks = [(r.collapsed_since, r.colour) for r in runs if r.collapsed_since is not None]
-    charts = [chart for chart in _charts(runs) if chart.series]
+    groups = (_of_outputs, _of_two_views, _of_learning, _of_progress)
+    charts = [chart for group in groups for chart in group(runs) if chart.series]
     return [_drawn(chart, marks) for chart in charts], [hover(c) for c in charts]
 
 
@@ -46,7 +47,7 @@ def _drawn(chart: Chart, marks: Sequence[tuple[int, int]]) -> Drawn:
     )
 
 
-def _charts(runs: Sequence[RunFiles]) -> Iterable[Chart]:
+def _of_outputs(runs: Sequence[RunFiles]) -> Iterable[Chart]:
     floors = limits(runs, lambda run: run.config.method.lowest_loss, "two views agree fully")
     alone = "A collapse reaches the floor at once; a falling loss alone proves nothing."
     yield Chart(
@@ -75,6 +76,9 @@ def _charts(runs: Sequence[RunFiles]) -> Iterable[Chart]:
         ),
         log=True,
     )
+
+
+def _of_two_views(runs: Sequence[RunFiles]) -> Iterable[Chart]:
     distances = _series(runs, "alignment")
     far = any(value > 1 for line in distances for value in line.values)  # else the line would only flatten the curves
     yield Chart(
@@ -99,29 +103,9 @@ def _charts(runs: Sequence[RunFiles]) -> Iterable[Chart]:
         series=_series(runs, "uniformity"),
         references=(Reference(0, "0: collapse"), Reference(-4, "−4: independent directions, d large", bound=False)),
     )
-    yield from _without_reference(runs)
 
 
-def limits(runs: Sequence[RunFiles], limit: Callable[[RunFiles], float | None], words: str) -> tuple[Reference, ...]:
-    """Return a line for every limit that a run has, rising, and whose it is where the runs do not all share it."""
-    held: dict[float, list[RunFiles]] = {}
-    for run in runs:
-        if (value := limit(run)) is not None:
-            held.setdefault(value, []).append(run)
-    return tuple(
-        Reference(value, f"{value:,g}: {words}".replace("-", "−") + ("" if len(own) == len(runs) else f" ({_whose(own, runs)})"))
-        for value, own in sorted(held.items())
-    )
-
-
-def _whose(own: Sequence[RunFiles], runs: Sequence[RunFiles]) -> str:
-    """Return the methods of ``own`` where they tell them from the other ``runs``, else their names."""
-    methods = dict.fromkeys(run.config.method.name for run in own)
-    apart = all(run.config.method.name not in methods for run in runs if run not in own)
-    return ", ".join(methods if apart else (run.name for run in own))
-
-
-def _without_reference(runs: Sequence[RunFiles]) -> Iterable[Chart]:
+def _of_learning(runs: Sequence[RunFiles]) -> Iterable[Chart]:
     yield Chart(
         key="knn",
         title="kNN while training",
@@ -144,6 +128,9 @@ def _without_reference(runs: Sequence[RunFiles]) -> Iterable[Chart]:
         series=_series(runs, "accuracy"),
         percent=True,
     )
+
+
+def _of_progress(runs: Sequence[RunFiles]) -> Iterable[Chart]:
     yield Chart(
         key="lr",
         title="Learning rate",
@@ -166,6 +153,25 @@ def _without_reference(runs: Sequence[RunFiles]) -> Iterable[Chart]:
         include=(0, 0.05),
         percent=True,
     )
+
+
+def limits(runs: Sequence[RunFiles], limit: Callable[[RunFiles], float | None], words: str) -> tuple[Reference, ...]:
+    """Return a line for every limit that a run has, rising, and whose it is where the runs do not all share it."""
+    held: dict[float, list[RunFiles]] = {}
+    for run in runs:
+        if (value := limit(run)) is not None:
+            held.setdefault(value, []).append(run)
+    return tuple(
+        Reference(value, f"{value:,g}: {words}".replace("-", "−") + ("" if len(own) == len(runs) else f" ({_whose(own, runs)})"))
+        for value, own in sorted(held.items())
+    )
+
+
+def _whose(own: Sequence[RunFiles], runs: Sequence[RunFiles]) -> str:
+    """Return the methods of ``own`` where they tell them from the other ``runs``, else their names."""
+    methods = dict.fromkeys(run.config.method.name for run in own)
+    apart = all(run.config.method.name not in methods for run in runs if run not in own)
+    return ", ".join(methods if apart else (run.name for run in own))
 
 
 def _schedule(run: Run) -> str:
