@@ -41,7 +41,9 @@ def _rows_of(study: Study, scale: Scale, wanted: Sequence[str] | None) -> dict[s
         return dict(there)
     for name in wanted:
         if name not in there:
-            raise UserError(f"--rows: {study.name} has no row {name!r} at scale {scale}; {_meant(name, list(there))}there are {', '.join(there)}")
+            raise UserError(
+                f"--rows: {study.name} has no row {name!r} at scale {scale}; {_meant(name, list(there))}there are {', '.join(map(repr, there))}"
+            )
     needed = {study.reference, *wanted}
     while further := {finding.other for name in needed for finding in there[name].findings} - {*needed, "", RANDOM}:
         needed |= further

@@ -139,7 +139,7 @@ def _refuse_onto(studies: Sequence[Study], asked: Asked) -> None:
     """Raise UserError where a study needs other images to judge on, and where none does."""
     needing = [study.name for study in studies if study.onto is not None]
     if needing and not asked.onto:
-        raise UserError(f"study {needing[0]}: is judged on other images than it trains on; name them, as in --onto pets=PATH")
+        raise UserError(f"study {needing[0]}: is judged on other images than it trains on; name them, as in --onto mine=PATH")
     if asked.onto and not needing:
         raise UserError(f"--onto {asked.onto[0]}: {' and '.join(study.name for study in studies)}: judged on the images trained on; leave it out")
 

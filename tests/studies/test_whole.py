@@ -182,7 +182,7 @@ def test_what_can_be_known_without_torch_is_answered_without_it(photos: Path, tm
         (["study", "predictor", "--rows", "nonne"], "did you mean 'none'?"),
         (["study", "predictor", "--scale", "gpu"], "--scale gpu: needs images"),
         (["study", "predictor", "--set", "method.predictor=fixed"], "is what the row 'none' of predictor changes"),
-        (["study", "transfer"], "as in --onto pets=PATH"),
+        (["study", "transfer"], "as in --onto mine=PATH"),
         (["study", "transfer", "--onto", "pets=nowhere"], "nowhere"),
         (["study", "predictor", "--onto", f"pets={photos}"], "judged on the images trained on"),
         (["study", "predictor", "--data", str(tmp_path / "nothing")], "nothing"),
