@@ -74,11 +74,11 @@ class EMConfig(MethodConfig):
     predictor_fixed_lr: bool
     """True: the predictor's learning rate does not decay (Table 1c)."""
     predictor: Literal["trained", "none"]
-    """trained (k-step alternation, Sec. 5.2) or none (moving average, Sec. 5.3)."""
+    """trained (k-step alternation, Sec. 5.2) or none (moving average, Sec. 5.2)."""
     steps: int
     """k: gradient steps on θ between two computations of η; 0: as many as an epoch has. 1 is SimSiam. Unused under a memory."""
     memory: float | None
-    """m of η_x ← m·η_x + (1 − m)·F(T'(x)), kept an image (0.8 in Sec. 5.3); None: η is computed anew every k steps."""
+    """m of η_x ← m·η_x + (1 − m)·F(T'(x)), kept an image (0.8 in Sec. 5.2); None: η is computed anew every k steps."""
 
     @property
     def one_part(self) -> bool:

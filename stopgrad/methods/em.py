@@ -1,7 +1,7 @@
 """SimSiam as alternating optimisation. Chen & He, arXiv:2011.10566, Sec. 5: min over θ and η of E ‖F_θ(T(x)) − η_x‖².
 
 η has one vector an image. Alternate: k steps on θ with η fixed (which is the stop-gradient), then η_x ← F_θ(T'(x)) for the images of
-the k coming batches (Eq. 9); or let η_x follow as a moving average, kept for every image, without a predictor (Sec. 5.3).
+the k coming batches (Eq. 9); or let η_x follow as a moving average, kept for every image, without a predictor (Sec. 5.2).
 """
 
 import torch
@@ -82,7 +82,7 @@ class EM(Method):
 
     @torch.no_grad()
     def remembered(self, images: Tensor, z: Tensor) -> Tensor:
-        """Return η_x = m·η_x + (1 − m)·F(T'(x)) (Sec. 5.3), of unit vectors; F(T'(x)) where the image is new."""
+        """Return η_x = m·η_x + (1 − m)·F(T'(x)) (Sec. 5.2), of unit vectors; F(T'(x)) where the image is new."""
         assert self.cfg.memory is not None
         z, old = F.normalize(z.float(), dim=1), self.eta[images]
         known = old.any(dim=1, keepdim=True)

@@ -29,7 +29,7 @@ def imagenet() -> Run:
     """10-step alternation, ResNet-50, ImageNet, 100 epochs.
 
     Command: ``stopgrad pretrain IMAGENET --recipe em/imagenet --out RUN``. Published (Sec. 5.2): linear 68.7 % with ``method.steps`` 10,
-    68.9 with 100, 67.0 with 0 (an epoch), 68.1 with 1, which is SimSiam. The moving average without a predictor (Sec. 5.3), 55.0:
+    68.9 with 100, 67.0 with 0 (an epoch), 68.1 with 1, which is SimSiam. The moving average without a predictor (Sec. 5.2), 55.0:
     ``--set method.memory=0.8 --set method.predictor=none``.
     """
     return replace(

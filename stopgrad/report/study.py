@@ -153,9 +153,8 @@ def reading(record: Record, main: str) -> str:
     images = f" on {record['test_images']:,} test images{of}" if record["test_images"] else ""
     images += f" (between two runs, less than about {record['noise']:.1f} points may be chance of these images)" if record["noise"] else ""
     said = f"{what}, last epoch{images}{', mean ± standard deviation over seeds' if seeds > 1 else ''}. "
-    said += (
-        f"Difference: {main}, to {record['reference']!r}, paired by seed (same initial backbone, order and views), with Student's 95 % interval.{few}"
-    )
+    paired = "paired by seed (same initial backbone, order and views, as far as a row leaves them)"
+    said += f"Difference: {main}, to {record['reference']!r}, {paired}, with Student's 95 % interval.{few}"
     return said + (f" {record['remark']}" if record["remark"] else "")
 
 
