@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from stopgrad.config import Data, Net, Run
+from stopgrad.config.named import as_asked
 from stopgrad.config.protocols import Knn
 from stopgrad.config.tuning import Finetune, Semi
 from stopgrad.errors import UserError
@@ -154,7 +155,7 @@ def evaluations(
     """
     images = parts(splits, data, device, tell)
     same = images_digest(splits)
-    fitted = [fitting(s, len(images.train)) for s in settings]
+    fitted = [(s, *fitting(s, len(images.train))) for s in settings]
     kept = None if folder is None else FeatureCache(folder.features, tell=tell)
     for kind, featuriser in kinds.items():
         weights = digest(featuriser) if isinstance(featuriser, Backbone) else None
@@ -168,14 +169,14 @@ def evaluations(
             name=kind,
             cache=kept,
         )
-        for one, notes in fitted:
+        for asked, one, notes in fitted:
             subject = replace(subject, notes=(*images.notes, *notes))
             about: dict[str, Any] = {"features": kind, "weights_sha256": weights, "step": step if kind == "backbone" else 0, "images_sha256": same}
             if isinstance(one, Finetune):
                 if weights is not None:
                     yield from _tuned(one, subject, about, data, splits, folder, begun, tell)
                 continue
-            yield about | dated(judge(one, subject, tell))
+            yield about | {"asked": as_asked(asked)} | dated(judge(one, subject, tell))
 
 
 def dated(judgement: Judgement) -> dict[str, Any]:
@@ -198,10 +199,10 @@ def _tuned(
     there = [record for record in begun if record.get("asked_sha256") == asked]
     if there:
         tell(f"{subject.name}: {settings.protocol} ({settings.name}) judged already")
-        yield dict(there[-1])
+        yield {**there[-1], "asked": as_asked(settings)}
         return
     with tuning(settings, subject, asked, data, splits, folder) as kept:
-        yield dict(about) | {"asked_sha256": asked} | dated(judge(settings, kept, tell)) | where(kept)
+        yield dict(about) | {"asked": as_asked(settings), "asked_sha256": asked} | dated(judge(settings, kept, tell)) | where(kept)
 
 
 def asked_digest(settings: Settings, about: Mapping[str, Any]) -> str:

@@ -1,8 +1,10 @@
 """Protocols by name, and whose settings each can have: what ``stopgrad evaluate --protocol --settings --set`` chooses from."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from difflib import get_close_matches
+from typing import Any
 
 from stopgrad.config.codec import set_field
 from stopgrad.config.detection import DETECTION, Detection
@@ -47,6 +49,12 @@ def chosen(protocols: Sequence[str], whose: str | None = None, pairs: Sequence[s
     if wrong := [line for one in settings if isinstance(one, Tuning) for line in problems(one)]:
         raise UserError(f"{wrong[0]} (--set)")
     return settings
+
+
+def as_asked(settings: Settings) -> dict[str, Any]:
+    """Return ``settings`` as JSON has them: what a line of evaluations.jsonl calls ``asked``."""
+    found: dict[str, Any] = json.loads(json.dumps(asdict(settings)))
+    return found
 
 
 def _fields(settings: Settings) -> list[str]:

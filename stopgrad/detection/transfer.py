@@ -12,6 +12,7 @@ import torch
 
 from stopgrad import distributed
 from stopgrad.config.detection import Detection
+from stopgrad.config.named import as_asked
 from stopgrad.detection.annotated import Annotated, open_annotated
 from stopgrad.detection.examples import Colours
 from stopgrad.detection.models import Detector, detector
@@ -81,7 +82,7 @@ def _one(
     result = folder / "result.json"
     before: dict[str, Any] | None = distributed.everyones(json.loads(result.read_bytes()) if world().first and result.exists() else None)[0]
     if before is not None:
-        return before
+        return before | {"asked": as_asked(settings)}
 
     def told(line: str) -> None:
         tell(f"{kind}: {line}")
@@ -123,6 +124,7 @@ def _line(
         "classes": len(annotated.train.classes),
         "images_sha256": begun["images_sha256"],
         "weights_sha256": begun["weights_sha256"],
+        "asked": begun["settings"],
         "settings": begun["settings"] | {"mean": begun["mean"], "std": begun["std"], "average": annotated.metric, "tuned_on": "nothing"},
         "notes": list(annotated.notes),
         "seconds": round(seconds, 3),

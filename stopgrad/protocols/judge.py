@@ -1,5 +1,6 @@
 """Judging: a protocol, a featuriser and labelled images make a record. Nothing is chosen by test images, and only the end of a training counts."""
 
+import base64
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -108,6 +109,7 @@ class Judgement:
             "top5": self.score.top5,
             "interval": list(self.score.interval()),
             "per_class": list(self.score.per_class),
+            "right": base64.b64encode(self.score.right).decode(),
             "train_images": self.train_images,
             "test_images": self.score.n,
             "classes": self.classes,

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,8 @@ class Score:
     per_class: tuple[float | None, ...]
     """top1, or average precision, of each class; None where it has no test image."""
     metric: Metric = "top1"
+    right: bytes = b""
+    """Which images have their class at the first place: a bit each, of every byte the highest first; empty where there is no top1."""
     bounds: tuple[float, float] | None = None
     """The 95 % bootstrap interval of ``value`` (metrics.py), where it is not top1."""
 
@@ -59,7 +62,8 @@ def ranks(votes: Tensor, labels: Tensor) -> Tensor:
 
 def score(ranks: Tensor, labels: Tensor, classes: int) -> Score:
     """Return the accuracies that ``ranks`` (N,) of the true classes ``labels`` (N,) mean; N at least 1."""
-    right = labels[ranks == 0].bincount(minlength=classes).tolist()
+    first = ranks == 0
+    right = labels[first].bincount(minlength=classes).tolist()
     there = labels.bincount(minlength=classes).tolist()
     n = len(labels)
     return Score(
@@ -67,4 +71,5 @@ def score(ranks: Tensor, labels: Tensor, classes: int) -> Score:
         top5=int((ranks < 5).sum()) / n if classes > 5 else None,
         n=n,
         per_class=tuple(r / t if t else None for r, t in zip(right, there, strict=True)),
+        right=np.packbits(first.cpu().numpy()).tobytes(),
     )

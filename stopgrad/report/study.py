@@ -19,6 +19,8 @@ from stopgrad.report.heat import Cell, heat
 from stopgrad.report.page import environment
 from stopgrad.report.records import RESULTS, Record, records
 
+BETTER = {1: "higher", -1: "lower"}
+"""Sign that the correlation of a score should have, to which values of it are said to be better."""
 CURVES = ("loss", "std", "knn")
 """What a study's curves are of, as in the SimSiam paper's Fig. 2."""
 KINDS = {"holds": "healthy", "does not hold": "collapsed", "cannot be told": "warned"}
@@ -75,7 +77,15 @@ def write_studies(folder: Path, out: Path) -> Path:
     title = sections[0].record["study"] if len(sections) == 1 else f"{len(sections)} studies"
     template = environment().get_template("study.html.jinja")
     page = template.render(
-        title=title, sections=sections, data=data, folder=str(folder), names=PROTOCOLS, reading=reading, version=stopgrad.__version__
+        title=title,
+        sections=sections,
+        data=data,
+        folder=str(folder),
+        names=PROTOCOLS,
+        reading=reading,
+        better=BETTER,
+        correlation=correlation,
+        version=stopgrad.__version__,
     )
     write_whole(out, page.encode())
     return out
@@ -104,7 +114,7 @@ def _line(row: Record, record: Record, colour: int) -> Line:
     stds = [std for std in row["std"] if std is not None]
     return Line(
         name=row["name"],
-        changes=changed(row),
+        changes=changed(row, record),
         colour=colour,
         cells=tuple(_spread(row["values"][figure["name"]]) for figure in record["figures"]),
         difference=difference(row["difference"]).replace("-", "−"),
@@ -129,11 +139,15 @@ def published(numbers: Sequence[float | None]) -> str:
     return " / ".join("–" if number is None else f"{number:.1f}" for number in numbers)
 
 
-def changed(row: Record) -> str:
-    """Return what a row changes, and where it is judged."""
+def changed(row: Record, record: Record) -> str:
+    """Return what a row changes and where it is judged; before that, what it begins with otherwise than the row that all are read against."""
+    reference = next(one for one in record["rows"] if one["name"] == record["reference"])
+    begins = [f"recipe {row['recipe']}"] if row["recipe"] != reference["recipe"] else []
+    begins += [row["method"]] if row["method"] != reference["method"] and not row["recipe"].startswith(f"{row['method']}/") else []
+    begins += [f"{path}={text}" for path, text in row["before"].items() if reference["before"].get(path) != text]
     values = [f"{path}={text}" for path, text in row["changes"].items()]
     values += [f"after {row['head']} layer{'s' if row['head'] > 1 else ''} of the projector"] if row["head"] else []
-    return "; ".join(part for part in (row["method"] or "", ", ".join(values)) if part)
+    return "; ".join(", ".join(part) for part in (begins, values) if part)
 
 
 def difference(found: Record | None) -> str:
@@ -142,6 +156,12 @@ def difference(found: Record | None) -> str:
         return ""
     ends = f" ({found['interval'][0]:+.1f} to {found['interval'][1]:+.1f})" if found["interval"] else ""
     return f"{found['points']:+.1f}{ends}"
+
+
+def correlation(found: Record) -> str:
+    """Return a rank correlation, its interval, and over how many rows it is."""
+    ends = f" ({found['interval'][0]:+.2f} to {found['interval'][1]:+.2f})" if found["interval"] else ""
+    return f"{found['rho']:+.2f}{ends} over {found['rows']} rows"
 
 
 def reading(record: Record, main: str) -> str:
@@ -153,8 +173,8 @@ def reading(record: Record, main: str) -> str:
     images = f" on {record['test_images']:,} test images{of}" if record["test_images"] else ""
     images += f" (between two runs, less than about {record['noise']:.1f} points may be chance of these images)" if record["noise"] else ""
     said = f"{what}, last epoch{images}{', mean ± standard deviation over seeds' if seeds > 1 else ''}. "
-    paired = "paired by seed (same initial backbone, order and views, as far as a row leaves them)"
-    said += f"Difference: {main}, to {record['reference']!r}, {paired}, with Student's 95 % interval.{few}"
+    paired = "paired by seed (same initial backbone, order and views, as far as a row leaves them) and by test image"
+    said += f"Difference: {main}, to {record['reference']!r}, {paired}, with its 95 % interval: Student's over seeds, and the images'.{few}"
     return said + (f" {record['remark']}" if record["remark"] else "")
 
 

@@ -1,21 +1,19 @@
 """``stopgrad study``: from what was asked to the tables."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stopgrad.compare.work import STOPPED, work
-from stopgrad.config.detection import Detection
-from stopgrad.config.named import chosen as protocols
 from stopgrad.errors import UserError
 from stopgrad.images.bad import refuse_several
-from stopgrad.progress import duration
-from stopgrad.report.records import RESULTS, records
+from stopgrad.report.records import RESULTS, Record, records
 from stopgrad.studies.catalogue import STUDIES, Chosen
-from stopgrad.studies.jobs import UNTRAINED, Job, shared
-from stopgrad.studies.judging import Judging
+from stopgrad.studies.foretold import Share, foretold
+from stopgrad.studies.jobs import Job, shared
+from stopgrad.studies.opened import opened, refuse_other_images
 from stopgrad.studies.resolve import Asked, Planned, planned
 from stopgrad.studies.results import as_text, write
 from stopgrad.studies.study import Study
@@ -49,39 +47,22 @@ def carry_out(chosen: Chosen, asked: Asked, jobs: int | None, splits: "Splits") 
     if splits.train.labels is None or splits.test is None:
         cure = "put every class in a folder of its own, of 10 images or more, or give a list with a label column"
         raise UserError(f"{asked.images}: a study is judged by labels; {cure}. stopgrad pretrain needs none")
-    records(asked.out / RESULTS)  # before hours of work, not after
-    there = gpus(asked.device)
-    tables = {name: planned(study, rows, asked, splits, lambda: bool(there)) for name, (study, rows) in chosen.items()}
+    former = records(asked.out / RESULTS)  # before hours of work, not after
+    there, cores = gpus(asked.device), os.cpu_count() or 1
+    tables = opened({name: planned(study, rows, asked, splits, lambda: bool(there)) for name, (study, rows) in chosen.items()}, splits)
     todo = _runs(chosen, tables)
-    _refuse_unfit([judging for job in todo for judging in job.judged])
+    refuse_other_images(todo, splits)
     asked.out.mkdir(parents=True, exist_ok=True)
     todo[0].out.parent.mkdir(exist_ok=True)
-    cores = os.cpu_count() or 1
     at_once = jobs or len(there) or cores
-    for line in _foretold(tables, todo, len(splits.train), at_once, asked.device):
-        print(line, flush=True)
+    print(foretold(tables, todo, len(splits.train), Share(at_once, cores, len(there)), asked.device), flush=True)
     failed = work(todo, at_once, cores, print, there if len(there) > 1 else ())
     for name, (study, _) in chosen.items():
-        _tell(study, tables[name], asked)
+        _tell(study, tables[name], asked, former.get(name))
     unjudged = [job.out.name for job in todo if job not in failed and job.commands()]
     if unjudged and STOPPED not in failed.values():
         raise UserError(f"{asked.out}: {', '.join(unjudged)}: ended well, and yet figures are missing; see {todo[0].out.parent}/NAME.log")
     return _ended(failed, len(todo), asked.out)
-
-
-def _refuse_unfit(judgings: Sequence[Judging]) -> None:
-    """Open the data sets of ``--onto``, once a protocol, before a backbone is trained for them. Raises UserError where one cannot be judged on."""
-    for onto, names, whose in dict.fromkeys((judging.onto, judging.protocols, judging.settings) for judging in judgings):
-        if onto is None:
-            continue
-        from stopgrad.detection.annotated import open_annotated
-        from stopgrad.transfer.judged import opened
-
-        for settings in protocols(names, whose or None):
-            if isinstance(settings, Detection):
-                open_annotated(Path(onto.path), settings)
-            else:
-                opened(onto, settings)
 
 
 def _runs(chosen: Chosen, tables: Mapping[str, Mapping[str, Planned]]) -> list[Job]:
@@ -91,30 +72,14 @@ def _runs(chosen: Chosen, tables: Mapping[str, Mapping[str, Planned]]) -> list[J
     return shared(replace(row.jobs[seed], scores=scores) for seed in range(seeds) for row, scores in rows)
 
 
-def _foretold(tables: Mapping[str, Mapping[str, Planned]], todo: Sequence[Job], images: int, jobs: int, device: str) -> list[str]:
-    """Return what is to be done and how long it will take, by a few steps of the first run that is left."""
-    runs = {job.out: row.run for rows in tables.values() for row in rows.values() for job in row.jobs}
-    undone = [job for job in todo if job.commands()]
-    left = [runs[job.out] for job in undone if job.state() in UNTRAINED]
-    said = f"{len(todo)} runs, {len(todo) - len(undone)} of them done already"
-    if not left:
-        return [f"{said}; the others are trained, and are judged now" if undone else said]
-    from stopgrad.device import pick_device
-    from stopgrad.estimate import measured_rate
-
-    rate, _ = measured_rate(left[0], images, pick_device(device))
-    seen = sum(images // run.train.batch * run.train.batch * run.train.epochs for run in left)
-    together = "" if jobs == 1 else f", {jobs} at a time"
-    training = "training the others" if len(left) == len(undone) else f"training {len(left)} of the others"
-    return [f"{said}; {training} takes about {duration(seen / rate / min(jobs, len(left)))} ({rate:,.0f} images/s{together}); judging comes on top"]
-
-
-def _tell(study: Study, rows: Mapping[str, Planned], asked: Asked) -> None:
+def _tell(study: Study, rows: Mapping[str, Planned], asked: Asked, former: Record | None) -> None:
     record = tabulate(study, rows, asked)
     files = write(record, asked.out)
     print()
     print("\n".join(as_text(record)))
     print(f"written to {', '.join(map(str, files))}")
+    if former is not None and former["command"] != record["command"]:
+        print(f"in place of the table that this made, whose runs are still there: {former['command']}")
 
 
 def _ended(failed: Mapping[Job, int], runs: int, out: Path) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from stopgrad.beforehand import words_for
 from stopgrad.runs import RunDirectory, read_lines
-from stopgrad.studies.judging import Found, Judging, found_in
+from stopgrad.studies.judging import Judging, Told, told
 
 UNTRAINED = ("not begun", "running")
 """States of a run that is yet to be trained, or to its end."""
@@ -57,13 +57,16 @@ class Job:
         said = str(status.get("verdict", {}).get("state", "healthy"))
         return said if status.get("state") == "finished" or said == "diverged" else "running" if status else "not begun"
 
-    def found(self) -> Found:
-        """Return what its evaluations say."""
-        return found_in(read_lines(RunDirectory(self.out).evaluations))
+    def told(self, judging: Judging, features: str) -> dict[str, Told]:
+        """Return those of the figures of ``judging`` that its evaluations have of ``features``, by name."""
+        directory = RunDirectory(self.out)
+        lines, step = read_lines(directory.evaluations), None if features == "random" else directory.status().get("step")
+        found = {figure.name: told(lines, judging, figure, features, step) for figure in judging.figures}
+        return {name: one for name, one in found.items() if one is not None}
 
     def all_commands(self) -> list[tuple[str, ...]]:
         """Return what makes and judges it, from the beginning."""
-        return [self.pretrain, *self._judgings({}), *([self.score] if self.scores else [])]
+        return [self.pretrain, *self._judgings(there=False), *([self.score] if self.scores else [])]
 
     @property
     def score(self) -> tuple[str, ...]:
@@ -77,21 +80,20 @@ class Job:
             return []
         if state in UNTRAINED:
             return self.all_commands()
-        return [*self._judgings(self.found()), *([self.score] if self.scores and not scores_file(self.out).exists() else [])]
+        return [*self._judgings(there=True), *([self.score] if self.scores and not scores_file(self.out).exists() else [])]
 
-    def _judgings(self, there: Found) -> list[tuple[str, ...]]:
-        """Return what judges it where ``there`` has not all of its figures; the backbone, and beside it the random initialisation, in one."""
+    def _judgings(self, there: bool) -> list[tuple[str, ...]]:
+        """Return what judges it, the backbone and beside it the random initialisation in one; ``there``: but for what has all of its figures."""
         kinds = ("random", "backbone") if self.random else ("backbone",)
         left: list[tuple[str, ...]] = []
         for one in self.judged:
-            missing = tuple(kind for kind in kinds if not _all_of(one, kind, there))
+            missing = tuple(kind for kind in kinds if not (there and self._has(one, kind)))
             left += [self.evaluate(one, missing)] if missing else []
-            left += [self.evaluate(one, ("backbone",), head) for head in self.heads if head and not _all_of(one, features_of(head), there)]
+            left += [self.evaluate(one, ("backbone",), head) for head in self.heads if head and not (there and self._has(one, features_of(head)))]
         return left
 
-
-def _all_of(judging: Judging, features: str, there: Found) -> bool:
-    return all((features, figure.key) in there for figure in judging.figures)
+    def _has(self, judging: Judging, features: str) -> bool:
+        return len(self.told(judging, features)) == len(judging.figures)
 
 
 def features_of(head: int) -> str:

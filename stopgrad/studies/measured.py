@@ -4,10 +4,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stopgrad.accuracies import least_difference
 from stopgrad.runs import RunDirectory, read_lines
 from stopgrad.studies.jobs import Job, features_of, scores_file
-from stopgrad.studies.judging import Figure
+from stopgrad.studies.judging import Told
 
 ENDED = ("healthy", "unlearned", "collapsed", "diverged")
 """How a training can end."""
@@ -15,48 +14,48 @@ MONITORED = ("rank", "uniformity", "alignment", "std", "told_apart")
 """Label-free measures of the last record of metrics.jsonl."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """A row at one seed."""
 
     seed: int
     state: str
     """One of ENDED."""
-    figures: dict[str, float]
-    """By name, 0..1; empty of a run that diverged."""
-    random: dict[str, float]
+    told: dict[str, Told]
+    """By name of the figure; empty of a run that diverged."""
+    random: dict[str, Told]
     """The same of the random initialisation, where it was judged."""
-    noise: float
-    """Least difference of two figures of the first data set that its test images can tell, points; 0 where that is not known."""
-    test_images: int
-    """Of the first data set."""
     std: float | None
     """Of the outputs at the end, times √d: 1 isotropic, 0 collapse."""
     label_free: dict[str, float]
     """Scores that need no labels, at the end."""
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """By name, 0..1."""
+        return {name: told.value for name, told in self.told.items()}
 
-def measured(jobs: Sequence[Job], figures: Sequence[Figure], head: int = 0) -> list[Measured]:
-    """Return what is there of a row's runs: those that are trained and judged by all ``figures``, or diverged."""
-    found = [_measured(job, figures, seed, head) for seed, job in enumerate(jobs)]
+
+def measured(jobs: Sequence[Job], head: int = 0) -> list[Measured]:
+    """Return what is there of a row's runs: those that are trained and judged by all that they are to be judged by, or diverged."""
+    found = [_measured(job, seed, head) for seed, job in enumerate(jobs)]
     return [one for one in found if one is not None]
 
 
-def _measured(job: Job, figures: Sequence[Figure], seed: int, head: int) -> Measured | None:
-    state, there = job.state(), job.found()
-    own = {figure.name: there[place] for figure in figures if (place := (features_of(head), figure.key)) in there}
-    if state not in ENDED or (state != "diverged" and len(own) < len(figures)):
+def _measured(job: Job, seed: int, head: int) -> Measured | None:
+    state = job.state()
+    own = {name: told for judging in job.judged for name, told in job.told(judging, features_of(head)).items()}
+    if state not in ENDED or (state != "diverged" and len(own) < sum(len(judging.figures) for judging in job.judged)):
         return None
-    first = [own[figure.name] for figure in figures if figure.data == figures[0].data and figure.name in own]
+    random = {name: told for judging in job.judged for name, told in job.told(judging, "random").items()}
     last = (read_lines(RunDirectory(job.out).metrics) or [{}])[-1]
     scores = json.loads(scores_file(job.out).read_text()) if scores_file(job.out).exists() else {}
+    monitored = {name: float(last[name]) for name in MONITORED if name in last}
     return Measured(
-        seed,
-        state,
-        {name: told.value for name, told in own.items()},
-        {figure.name: there["random", figure.key].value for figure in figures if ("random", figure.key) in there},
-        max((least_difference(told.interval) for told in first if told.interval is not None), default=0.0),
-        max((told.test_images or 0 for told in first), default=0),
-        last.get("std"),
-        {name: float(last[name]) for name in MONITORED if name in last} | {name: float(v) for name, v in scores.get("scores", {}).items()},
+        seed=seed,
+        state=state,
+        told={} if state == "diverged" else own,
+        random=random,
+        std=last.get("std"),
+        label_free=monitored | {name: float(value) for name, value in scores.get("scores", {}).items()},
     )

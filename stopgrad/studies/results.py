@@ -10,7 +10,7 @@ from pathlib import Path
 from stopgrad.files import write_whole
 from stopgrad.progress import table
 from stopgrad.report.records import FORM, RESULTS, Record, records
-from stopgrad.report.study import changed, difference, published, reading
+from stopgrad.report.study import BETTER, changed, correlation, difference, published, reading
 from stopgrad.studies.judging import RANDOM
 from stopgrad.studies.table import mean, spread
 
@@ -26,7 +26,7 @@ def as_text(record: Record) -> list[str]:
         "",
         *textwrap.wrap(reading(record, _names(record)[0]), 150),
     ]
-    return lines + [""] + verdicts(record) + [f"{c['score']}: rank correlation {c['rho']:+.2f} over {c['runs']} runs" for c in record["correlations"]]
+    return lines + [""] + verdicts(record) + [f"{c['score']}: rank correlation {correlation(c)}" for c in record["correlations"]]
 
 
 def verdicts(record: Record) -> list[str]:
@@ -63,7 +63,7 @@ def _cells(row: Record, record: Record) -> list[str]:
     std = mean(row["std"])
     return [
         row["name"],
-        changed(row),
+        changed(row, record),
         *(spread(row["values"][name]) for name in _names(record)),
         difference(row["difference"]),
         "" if std is None else f"{std:.2f}",
@@ -79,8 +79,8 @@ def _markdown(record: Record) -> str:
     lines += ["| " + " | ".join(_escaped(cells)) + " |" for cells in (head, ["---"] * len(head), *body)]
     lines += ["", *textwrap.wrap(reading(record, _names(record)[0]), 150), "", "Verdicts:", "", *(f"- {line}" for line in verdicts(record))]
     if record["correlations"]:
-        lines += ["", "Label-free scores and accuracy:", "", "| score | of | rank correlation | runs |", "| --- | --- | --- | --- |"]
-        lines += [f"| {c['score']} | {c['of']} | {c['rho']:+.2f} | {c['runs']} |" for c in record["correlations"]]
+        lines += ["", "Label-free scores and accuracy:", "", "| score | of | better | rank correlation, 95 % interval |", "| --- | --- | --- | --- |"]
+        lines += [f"| {c['score']} | {c['of']} | {BETTER[c['expected']]} | {correlation(c)} |" for c in record["correlations"]]
     lines += ["", *_made(record["made"]), "", "```", record["command"], "```", "", "which types:", "", "```", *record["commands"], "```"]
     return "\n".join(lines) + "\n"
 
@@ -103,5 +103,5 @@ def _values(record: Record) -> list[list[object]]:
     for row in record["rows"]:
         for i, (seed, state) in enumerate(zip(row["at_seeds"], row["states"], strict=True)):
             told = [row["values"][name][i] for name in _names(record)]
-            lines.append([row["name"], changed(row), seed, *told, state, row["std"][i], published(row["published"]), row["runs"][seed]])
+            lines.append([row["name"], changed(row, record), seed, *told, state, row["std"][i], published(row["published"]), row["runs"][seed]])
     return lines

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from stopgrad.studies.judging import Judging, frozen
 from stopgrad.studies.scales import CONSTANT, DECAYED, SIMSIAM, of_method, with_values
 from stopgrad.studies.study import COLLAPSES, DIVERGES, LEARNS, Base, Bases, Finding, Row, Scale, Study, above, always, below, near
 from stopgrad.studies.values import Crops, Layers, OfTraining, Times, Value
@@ -210,6 +211,9 @@ COMPARISON = Study(
 
 NORMALISED = always(SWAV, {"method.normalise_inside": "true"})
 """The paper's crossings with SwAV normalise its prototypes within the graph (Sec. 6.2)."""
+BYOL_300 = of_method("byol", "byol/imagenet-300", {})
+AS_BYOL: Mapping[Scale, tuple[Judging, ...]] = {"paper": frozen("linear", "knn", settings="byol")}
+"""BYOL's own paper, whose rows are judged as it judges."""
 CROSSINGS = Study(
     name="crossings",
     question="What do SimSiam's predictor and stop-gradient do in the other methods, and BYOL without its momentum encoder?",
@@ -224,12 +228,13 @@ CROSSINGS = Study(
         "swav": Row(base=NORMALISED, published=66.5, findings=(LEARNS,)),
         "swav, predictor": Row({"method.predictor_hidden": "512"}, base=NORMALISED, published=65.2, findings=(LEARNS, near("swav"))),
         "swav, no stop-gradient": Row({"method.stop_gradient": "false"}, base=NORMALISED, findings=(DIVERGES,)),
-        "byol": Row(base=of_method("byol", "byol/imagenet-300", {}), published=72.5, findings=(LEARNS,)),
+        "byol": Row(base=BYOL_300, published=72.5, findings=(LEARNS,), judged=AS_BYOL),
         "byol, no momentum encoder": Row(
             {"method.momentum": "none", "method.predictor_lr": "10"},
-            base=of_method("byol", "byol/imagenet-300", {}),
+            base=BYOL_300,
             published=66.6,
             findings=(LEARNS, below("byol")),
+            judged=AS_BYOL,
         ),
     },
     remark="Without the stop-gradient the paper's SwAV diverges to NaN. Without a momentum encoder BYOL's predictor learns at ten times the rate; "

@@ -11,17 +11,20 @@ STUDENT = (
 """97.5 % quantiles of Student's t for 1 to 30 degrees of freedom; for more the last is taken, which errs on the cautious side."""
 
 
+Z95 = 1.959964
+"""Two-sided 95 % quantile of the normal distribution."""
+
+
 def student(freedom: int) -> float:
     """Return the factor of a 95 % interval at so many degrees of freedom, from 1."""
     return STUDENT[min(freedom, len(STUDENT)) - 1]
 
 
-def interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Return the 95 % interval of the mean of ``values``; None for fewer than two."""
+def half_width(values: Sequence[float]) -> float | None:
+    """Return half the width of the 95 % interval of the mean of ``values``; None for fewer than two."""
     if len(values) < 2:
         return None
-    mean, half = statistics.fmean(values), student(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-    return mean - half, mean + half
+    return student(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def ranks(values: Sequence[float]) -> list[float]:

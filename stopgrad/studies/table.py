@@ -4,28 +4,30 @@ import json
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
+from stopgrad.accuracies import least_difference
 from stopgrad.compare.results import mean_and_std
 from stopgrad.report.records import Record
 from stopgrad.runs import RunDirectory
+from stopgrad.studies.correlated import correlations
 from stopgrad.studies.judging import RANDOM, Figure
-from stopgrad.studies.measured import MONITORED, Measured, measured
-from stopgrad.studies.resolve import Asked, Planned, judgings
-from stopgrad.studies.statistics import spearman
+from stopgrad.studies.measured import Measured, measured
+from stopgrad.studies.paired import Difference, difference
+from stopgrad.studies.resolve import Asked, Planned
 from stopgrad.studies.study import Study
-from stopgrad.studies.verdicts import difference, verdict
+from stopgrad.studies.verdicts import verdict
 
 
 def tabulate(study: Study, rows: Mapping[str, Planned], asked: Asked) -> Record:
     """Return all that is known of a study's rows so far; every number is of the runs' files."""
     reference = rows[study.reference]
-    figures = [figure for judging in judgings(study, reference.row, asked) for figure in judging.figures]
-    found, main = {name: measured(row.jobs, figures, row.head) for name, row in rows.items()}, figures[0].name
-    began = [one for one in measured(reference.jobs, figures) if one.random]
-    random = {one.seed: one.random for one in began}
-    judged = [one for each in found.values() for one in each if one.figures]
-    compared = found | {RANDOM: [replace(one, state="healthy", figures=one.random) for one in began]}
+    figures = [figure for judging in reference.jobs[0].judged for figure in judging.figures]
+    found = {name: measured(row.jobs, row.head) for name, row in rows.items()}
+    began = [one for one in measured(reference.jobs) if one.random]
+    random = {one.seed: {name: told.value for name, told in one.random.items()} for one in began}
+    compared = found | {RANDOM: [replace(one, state="healthy", told=one.random) for one in began]}
+    seen = [one.told[f.name] for each in found.values() for one in each for f in figures if f.data == figures[0].data and f.name in one.told]
     return {
         "study": study.name,
         "question": study.question,
@@ -38,12 +40,12 @@ def tabulate(study: Study, rows: Mapping[str, Planned], asked: Asked) -> Record:
         "figures": [{"name": figure.name, "data": figure.data, "protocol": figure.protocol, "metric": figure.metric} for figure in figures],
         "seeds": asked.seeds,
         "reference": study.reference,
-        "noise": max((one.noise for one in judged), default=0.0) or None,
-        "test_images": max((one.test_images for one in judged), default=0) or None,
+        "noise": max((least_difference(told.interval) for told in seen if told.interval is not None), default=0.0) or None,
+        "test_images": max((told.test_images or 0 for told in seen), default=0) or None,
         "random": {figure.name: [values[figure.name] for values in random.values() if figure.name in values] for figure in figures},
         "untrained": _published(study.untrained, figures),
         "rows": [_row(name, row, compared, study, random, figures) for name, row in rows.items()],
-        "correlations": _correlations(judged, main) if study.scores else [],
+        "correlations": correlations(found, figures[0].name) if study.scores else [],
         "grid": _grid(study, rows),
         "curves": study.curves,
         "made": _made(reference, asked),
@@ -55,13 +57,12 @@ def tabulate(study: Study, rows: Mapping[str, Planned], asked: Asked) -> Record:
 def _row(
     name: str, row: Planned, found: Mapping[str, list[Measured]], study: Study, random: dict[int, dict[str, float]], figures: Sequence[Figure]
 ) -> Record:
-    own, main = found[name], figures[0].name
-    apart = difference(own, found[study.reference], main) if name != study.reference else None
-    verdicts = [verdict(finding, own, found.get(finding.other, []), random, main) for finding in row.row.findings]
+    own, main, seeds = found[name], figures[0].name, len(row.jobs)
+    verdicts = [verdict(finding, own, found.get(finding.other, []), random, main, seeds) for finding in row.row.findings]
     return {
         "name": name,
         "recipe": row.recipe,
-        "method": row.method if row.row.base is not None else None,
+        "method": row.run.method.name,
         "before": dict(row.before),
         "changes": dict(row.changes),
         "head": row.head,
@@ -71,27 +72,19 @@ def _row(
         "states": [one.state for one in own],
         "values": {figure.name: [one.figures.get(figure.name) for one in own] for figure in figures},
         "std": [one.std for one in own],
-        "difference": None if apart is None else {"points": apart.points, "interval": apart.interval, "seeds": apart.seeds},
-        "verdicts": [{"finding": v.finding, "outcome": v.outcome, "said": v.said} for v in verdicts],
+        "difference": _difference(difference(own, found[study.reference], main) if name != study.reference else None),
+        "verdicts": [{"finding": v.finding, "outcome": v.outcome, "said": v.said, "difference": _difference(v.difference)} for v in verdicts],
     }
+
+
+def _difference(found: Difference | None) -> Record | None:
+    return None if found is None else asdict(found) | {"interval": found.interval}
 
 
 def _published(numbers: float | Mapping[str, float] | None, figures: Sequence[Figure]) -> list[float | None]:
     """Return the paper's number of every figure; None where it has none."""
     by_name = numbers if isinstance(numbers, Mapping) else {} if numbers is None else {figures[0].name: numbers}
     return [by_name.get(figure.name) for figure in figures]
-
-
-def _correlations(judged: Sequence[Measured], main: str) -> list[Record]:
-    """Return, the strongest first, the rank correlation of every label-free score with the accuracy over all runs that have both."""
-    names = dict.fromkeys(name for one in judged for name in one.label_free)
-    found = []
-    for name in names:
-        pairs = [(one.label_free[name], one.figures[main]) for one in judged if name in one.label_free]
-        rho = spearman([a for a, _ in pairs], [b for _, b in pairs])
-        if rho is not None:
-            found.append({"score": name, "of": "a batch of outputs" if name in MONITORED else "features", "rho": rho, "runs": len(pairs)})
-    return sorted(found, key=lambda record: -abs(record["rho"]))
 
 
 def _grid(study: Study, rows: Mapping[str, Planned]) -> Record | None:

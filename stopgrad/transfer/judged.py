@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from stopgrad.config import Data
+from stopgrad.config.named import as_asked
 from stopgrad.config.transfer import DataSet, Metric
 from stopgrad.config.tuning import Finetune
 from stopgrad.errors import UserError
@@ -114,7 +115,7 @@ def _on(
         there = [record for record in begun if record.get("asked_sha256") == asked]
         if there:
             tell(f"{one.name}, {name}: judged already ({there[-1]['value']:.1%})")
-            yield there[-1]
+            yield there[-1] | {"asked": as_asked(settings)}
             continue
         if data not in ready:
             ready[data] = parts(splits, data, device, tell)
@@ -123,7 +124,7 @@ def _on(
             fitted, notes = fitting(settings, len(subject.train))
             found = judge(fitted, replace(kept, notes=(*ready[data].notes, *notes)), tell)
             tell(f"{subject.name}: {found.score.metric} {found.score.value:.1%}")
-            yield about | {"asked_sha256": asked} | dated(found) | where(kept)
+            yield about | {"asked": as_asked(settings), "asked_sha256": asked} | dated(found) | where(kept)
 
 
 def _subject(

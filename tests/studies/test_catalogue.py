@@ -164,7 +164,8 @@ def test_columns_of_transfer_are_the_data_sets_each_by_its_metric() -> None:
         ("--protocol", "lbfgs", "--settings", "simclr", "--data", "pets:mean_per_class=a"),
         ("--protocol", "lbfgs", "--settings", "simclr", "--data", "mine=b"),
     ]
-    assert [figure.key for judging in judgings for figure in judging.figures] == [("pets", "lbfgs", "", "mean_per_class"), ("mine", "lbfgs", "", "")]
+    (pets,), (mine,) = (judging.figures for judging in judgings)
+    assert (pets.data, pets.protocol, pets.metric, mine.data, mine.metric) == ("pets", "lbfgs", "mean_per_class", "mine", "")
     onto = STUDIES["detection"].onto
     assert onto is not None
     (judging,) = onto("paper", data_set("coco-1x=c"))

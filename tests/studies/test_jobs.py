@@ -18,12 +18,11 @@ from stopgrad.images.sources import open_splits
 from stopgrad.plan import recipe_name
 from stopgrad.studies.catalogue import STUDIES, choose
 from stopgrad.studies.jobs import Job, place, shared
-from stopgrad.studies.judging import Figure, Judging, found_in, frozen
+from stopgrad.studies.judging import frozen
 from stopgrad.studies.measured import measured
 from stopgrad.studies.resolve import Asked, Planned, beforehand, planned
 
 FROZEN = frozen("lbfgs", "knn")
-FIGURES = FROZEN[0].figures
 
 
 def asked(out: Path, seeds: int = 1, **changes: object) -> Asked:
@@ -80,8 +79,10 @@ def finished(job: Job, verdict: str = "healthy", state: str = "finished", **judg
     job.out.mkdir(parents=True)
     (job.out / "status.json").write_text(json.dumps({"state": state, "verdict": {"state": verdict}}))
     (job.out / "metrics.jsonl").write_text(json.dumps({"step": 1, "std": 0.9, "rank": 12.0}) + "\n")
-    records = [{"features": f, "protocol": p, "top1": v, "interval": [0, 1], "test_images": 20} for f, v in judged.items() for p in ("lbfgs", "knn")]
-    (job.out / "evaluations.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    told = {"interval": [0, 1], "test_images": 20, "images_sha256": ""}
+    asked = {protocol: FROZEN[0].asked(protocol) for protocol in FROZEN[0].protocols}
+    lines = [{"features": f, "protocol": p, "asked": a, "top1": v} | told for f, v in judged.items() for p, a in asked.items()]
+    (job.out / "evaluations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def test_what_is_left_of_a_run(bundled: Splits, tmp_path: Path) -> None:
@@ -94,12 +95,12 @@ def test_what_is_left_of_a_run(bundled: Splits, tmp_path: Path) -> None:
     assert job.commands()[2][-2:] == ("--head", "2")
     finished(job, backbone=0.8, random=0.5)
     assert job.commands() == [job.evaluate(*FROZEN, ("backbone",), 2)]
-    assert measured([job], FIGURES, head=2) == []
-    assert measured([job], FIGURES)[0].figures == {"lbfgs": 0.8, "knn": 0.8}
-    assert measured([job], FIGURES)[0].label_free == {"std": 0.9, "rank": 12.0}
+    assert measured([job], head=2) == []
+    assert measured([job])[0].figures == {"lbfgs": 0.8, "knn": 0.8}
+    assert measured([job])[0].label_free == {"std": 0.9, "rank": 12.0}
     finished(before[1], verdict="diverged", state="failed")
     assert before[1].commands() == []
-    assert (measured([before[1]], FIGURES)[0].state, measured([before[1]], FIGURES)[0].figures) == ("diverged", {})
+    assert (measured([before[1]])[0].state, measured([before[1]])[0].figures) == ("diverged", {})
     finished(before[2], state="interrupted")
     assert [words[0] for words in before[2].commands()] == ["pretrain", "evaluate"]
     finished(before[3], verdict="collapsed", random=0.5)
@@ -172,28 +173,3 @@ def test_few_labels_are_drawn_anew_for_every_seed(bundled: Splits, tmp_path: Pat
     assert comparison.out == first.out, "the same run, judged by more"
     (both,) = shared([comparison, first])
     assert [words[3] for words in both.commands()[1:]] == ["lbfgs", "semi", "semi"]
-
-
-def test_figures_are_found_by_data_set_protocol_variant_and_metric() -> None:
-    lines = [
-        {"features": "backbone", "protocol": "semi", "variant": "1 %", "top1": 0.3, "interval": [0.2, 0.4], "test_images": 9},
-        {"features": "backbone", "protocol": "lbfgs", "data": "pets", "metric": "mean_per_class", "value": 0.6, "top1": 0.7, "interval": [0.5, 0.7]},
-        {
-            "features": "random",
-            "protocol": "detection",
-            "variant": "small c4",
-            "data": "coco",
-            "scores": {"box_ap": 0.1, "box_ap50": 0.2, "mask_ap": None},
-        },
-        {"features": "backbone", "protocol": "semi", "variant": "1 %", "top1": 0.5, "interval": [0.4, 0.6], "test_images": 9},
-    ]
-    found = found_in([{"metric": "box_ap", "value": 0.1} | line if "scores" in line else line for line in lines])
-    assert (found["backbone", Figure("", "semi", "1 %").key].value, found["backbone", Figure("", "semi", "1 %").key].interval) == (0.5, (0.4, 0.6))
-    assert found["backbone", Figure("", "lbfgs", "", "", "pets").key].value == 0.6
-    assert (found["backbone", Figure("", "lbfgs", data="pets").key].value, found["backbone", Figure("", "lbfgs", data="pets").key].interval) == (
-        0.7,
-        None,
-    )
-    assert found["random", Figure("", "detection", "small c4", "box_ap50", "coco").key].value == 0.2
-    assert ("random", Figure("", "detection", "small c4", "mask_ap", "coco").key) not in found
-    assert Judging(protocols=("knn",), figures=()).at(3).words == ("--protocol", "knn")
