@@ -1,4 +1,7 @@
-"""The one error that a user can cause."""
+"""The one error that a user can cause, and what its line may ask."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class UserError(ValueError):
@@ -18,3 +21,9 @@ class Interrupted(RuntimeError):
 
 class Diverged(RuntimeError):
     """The loss or a gradient is not finite; raised before anything of it could be saved. The command line ends with status 4."""
+
+
+def meant(word: str, names: Iterable[str]) -> str:
+    """Return the question whether the nearest of ``names`` was meant, with a space behind it; empty where none is near."""
+    close = get_close_matches(word, list(names), n=1)
+    return f"did you mean {close[0]!r}? " if close else ""

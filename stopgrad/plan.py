@@ -3,12 +3,11 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stopgrad.config import METHODS, RESNETS, Found, Run, differences, problems, set_value
-from stopgrad.errors import UserError
+from stopgrad.errors import UserError, meant
 from stopgrad.images.bad import listed, refuse_few, refuse_several
 from stopgrad.recipes import IMAGES, RECIPES, method_of
 from stopgrad.recipes.images import Chosen, Machine, images, name_of, refuse_unlabelled, with_method
@@ -135,13 +134,13 @@ def recipe_name(recipe: str | None = None, method: str | None = None) -> str:
     if recipe is not None and "+" in recipe:
         recipe, _, method = recipe.partition("+")
     if method is not None and method not in METHODS:
-        raise UserError(f"--method: no method {method!r}; {_meant(method, METHODS)}there are {', '.join(METHODS)}")
+        raise UserError(f"--method: no method {method!r}; {meant(method, METHODS)}there are {', '.join(METHODS)}")
     if recipe is None:
         return name_of(method or "simsiam")
     name = {f"{m}/images": name for name, m in IMAGES.items()}.get(recipe, recipe)  # simsiam/images is images
     if name not in IMAGES and name not in RECIPES:
-        meant = f"did you mean {recipe + '/images'!r}? " if recipe in METHODS else _meant(recipe, [*IMAGES, *RECIPES])
-        raise UserError(f"no recipe {recipe!r}; {meant}'stopgrad recipes' lists them")
+        nearest = f"did you mean {recipe + '/images'!r}? " if recipe in METHODS else meant(recipe, [*IMAGES, *RECIPES])
+        raise UserError(f"no recipe {recipe!r}; {nearest}'stopgrad recipes' lists them")
     if method in (None, method_of(name)):
         return name
     if recipe in ("images", "simsiam/images"):  # which is whoever's: the default is called so
@@ -149,11 +148,6 @@ def recipe_name(recipe: str | None = None, method: str | None = None) -> str:
     if name in IMAGES:
         raise UserError(f"--recipe {recipe} and --method {method} contradict each other; give one of them")
     return f"{name}+{method}"
-
-
-def _meant(word: str, names: Iterable[str]) -> str:
-    close = get_close_matches(word, list(names), n=1)
-    return f"did you mean {close[0]!r}? " if close else ""
 
 
 def choose(

@@ -118,7 +118,7 @@ class BYOLConfig(MethodConfig):
     stop_gradient: bool
     """False: the gradient also flows through the target; only without the momentum encoder."""
     predictor_lr: float
-    """Multiplies the predictor's learning rate: 1; 10 without the momentum encoder (v3)."""
+    """Multiplies the predictor's learning rate: 1; 10 without the momentum encoder (v3); at 0 it stays as it began."""
 
     beta: float
     """β, weight of the term that pushes other images away, as SimCLR does with 1 (the paper's link to contrastive methods); 0: BYOL."""
@@ -147,7 +147,7 @@ class BYOLConfig(MethodConfig):
             found.append("method.stop_gradient: a momentum encoder never has a gradient; take --set method.momentum=none with it")
         found += wrong_temperature(self.temperature) + too_few("method.predictor_layers", self.predictor_layers, least=1)
         found += [] if self.beta >= 0 else [f"method.beta: 0 or more, not {self.beta}"]
-        return found if self.predictor_lr > 0 else [*found, f"method.predictor_lr: above 0, not {self.predictor_lr}"]
+        return found if self.predictor_lr >= 0 else [*found, f"method.predictor_lr: 0 or more, not {self.predictor_lr}"]
 
     def suspects(self, sign: Sign) -> list[str]:
         if self.beta:  # negatives keep outputs apart, whatever else is missing

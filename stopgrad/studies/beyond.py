@@ -1,7 +1,7 @@
 """What the papers did not ask: how far from its settings SimSiam collapses, and which score tells a good run without labels."""
 
 from stopgrad.studies.scales import CONSTANT
-from stopgrad.studies.study import LEARNS, Row, Study
+from stopgrad.studies.study import NO_COLLAPSE, Row, Study
 from stopgrad.studies.values import Times, Value
 
 RATES = (("1/16", 1 / 16), ("1/4", 1 / 4), ("1", 1.0), ("4", 4.0), ("16", 16.0))
@@ -21,7 +21,7 @@ SENSITIVITY = Study(
     question="At which learning rates and crop sizes does SimSiam learn, and where does it collapse?",
     source="asked by users of every implementation; not in the papers",
     base=CONSTANT,
-    rows={"default": Row(findings=(LEARNS,)), **GRID},
+    rows={"default": Row(findings=(NO_COLLAPSE,)), **GRID},
     grid=("optim.lr", "views.scale"),
     scores=True,
     remark="Multiples of the default rate, and the share of the image in the smallest crop.",

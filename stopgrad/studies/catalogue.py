@@ -1,9 +1,8 @@
 """All studies by name, in the order of the papers."""
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
-from stopgrad.errors import UserError
+from stopgrad.errors import UserError, meant
 from stopgrad.studies import beyond, byol, composition, downstream, moco, simclr, simsiam, swav
 from stopgrad.studies.judging import RANDOM
 from stopgrad.studies.study import Row, Scale, Study
@@ -24,7 +23,7 @@ def choose(names: Sequence[str], scale: Scale, rows: Sequence[str] | None) -> Ch
     """
     for name in names:
         if name not in STUDIES:
-            raise UserError(f"no study {name!r}; {_meant(name, list(STUDIES))}'stopgrad study --list' lists them")
+            raise UserError(f"no study {name!r}; {meant(name, list(STUDIES))}'stopgrad study --list' lists them")
     studies = [STUDIES[name] for name in dict.fromkeys(names)]
     if rows and len(studies) > 1:
         raise UserError(f"--rows {' '.join(rows)}: rows are of one study, and {len(studies)} are named; name one")
@@ -42,14 +41,9 @@ def _rows_of(study: Study, scale: Scale, wanted: Sequence[str] | None) -> dict[s
     for name in wanted:
         if name not in there:
             raise UserError(
-                f"--rows: {study.name} has no row {name!r} at scale {scale}; {_meant(name, list(there))}there are {', '.join(map(repr, there))}"
+                f"--rows: {study.name} has no row {name!r} at scale {scale}; {meant(name, list(there))}there are {', '.join(map(repr, there))}"
             )
     needed = {study.reference, *wanted}
     while further := {finding.other for name in needed for finding in there[name].findings} - {*needed, "", RANDOM}:
         needed |= further
     return {name: row for name, row in there.items() if name in needed}
-
-
-def _meant(word: str, names: Sequence[str]) -> str:
-    close = get_close_matches(word, names, n=1)
-    return f"did you mean {close[0]!r}? " if close else ""

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from stopgrad.studies.scales import judged_as, of_method
 from stopgrad.studies.simclr import EPOCHS, PAPER
-from stopgrad.studies.study import LEARNS, Row, Study, above, always, below
+from stopgrad.studies.study import NO_COLLAPSE, Row, Study, above, always, below
 from stopgrad.studies.values import Value
 
 UNCHANGED = {"views.1.scale": "1,1", "views.flip": "0", "views.jitter_p": "0", "views.grey": "0", "views.blur": "0"}
@@ -33,7 +33,7 @@ def _row(*names: str) -> Row:
     changes = {} if "crop" in names else dict(WHOLE)
     for name in names:
         changes |= OPERATIONS[name]
-    return Row(changes, findings=(LEARNS, above("crop"), above("colour")) if " + ".join(names) == BEST else (below(BEST),))
+    return Row(changes, findings=(NO_COLLAPSE, above("crop"), above("colour")) if " + ".join(names) == BEST else (below(BEST),))
 
 
 COMPOSITION = Study(

@@ -10,7 +10,7 @@ from stopgrad.studies.values import Value
 
 Scale = Literal["paper", "gpu", "small"]
 """paper: the published setting. gpu: CIFAR-10 and a ResNet-18. small: the bundled images, for two cores."""
-Kind = Literal["collapses", "learns", "diverges", "above", "below", "near"]
+Kind = Literal["collapses", "no collapse", "diverges", "above", "below", "near"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Finding:
     def words(self) -> str:
         """The finding as a predicate of its row."""
         match self.kind:
-            case "learns":
+            case "no collapse":
                 return "does not collapse"
             case "near":
                 return f"within {self.points:g} points of {self.other}" + self._where
@@ -63,7 +63,7 @@ class Finding:
         return f" ({self.of})" if self.of else ""
 
 
-COLLAPSES, LEARNS, DIVERGES = Finding("collapses"), Finding("learns"), Finding("diverges")
+COLLAPSES, NO_COLLAPSE, DIVERGES = Finding("collapses"), Finding("no collapse"), Finding("diverges")
 
 
 def above(other: str, of: str = "") -> Finding:

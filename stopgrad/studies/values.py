@@ -1,5 +1,6 @@
 """What a row sets: texts, and values that are read off the base and therefore mean the same at every scale and for every recipe."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +35,17 @@ class Times(Relative):
         value = _at(path, run)
         assert isinstance(value, int | float), f"{path} is no number"
         return str(max(1, round(value * self.factor))) if isinstance(value, int) else f"{value * self.factor:.6g}"
+
+
+@dataclass(frozen=True)
+class ByRoot(Relative):
+    """The factor of the square-root rule of the rate that gives, at the base's batch, the rate of its linear rule."""
+
+    builds_on_field = True
+
+    def text(self, path: str, run: Run) -> str:
+        assert run.optim.lr_rule == "linear"
+        return f"{run.optim.lr * math.sqrt(run.train.batch) / 256:.6g}"
 
 
 @dataclass(frozen=True)

@@ -11,27 +11,28 @@ import pytest
 from stopgrad.config import Run, differences
 from stopgrad.config.transfer import data_set
 from stopgrad.errors import UserError
-from stopgrad.plan import complete, overridden, recipe_name
+from stopgrad.images.source import Splits
+from stopgrad.plan import complete, overridden, recipe_name, resolved
 from stopgrad.studies.catalogue import STUDIES, choose
 from stopgrad.studies.judging import RANDOM
-from stopgrad.studies.resolve import Asked, beforehand, relative
-from stopgrad.studies.scales import SIZES
+from stopgrad.studies.resolve import Asked, Planned, beforehand, planned
 from stopgrad.studies.simclr import Jitter
-from stopgrad.studies.study import Base, Row, Scale, Study
+from stopgrad.studies.study import Row, Scale, Study
 from stopgrad.studies.values import Crops, Layers, Off, OfTraining, Times, texts
 
 IMAGES: dict[Scale, int] = {"paper": 1_281_167, "gpu": 50_000, "small": 10_000}
+RECIPES_OF: dict[Scale, str | None] = {"paper": None, "gpu": None, "small": "demo"}
+"""Small studies have images of their own, and their bases with these; here there are none."""
 CASES = [(study, scale) for study in STUDIES.values() for scale in IMAGES]
 
 
-def begun_at(scale: Scale, base: Base, values: Mapping[str, str] | None = None) -> tuple[Run, dict[str, str]]:
-    """Return what the rows of ``base`` begin with, and what is set for it; with ``values`` in place of that."""
-    begun = complete(recipe_name(base.recipe, base.method), IMAGES[scale], None, None).run
-    if values is not None:
-        return overridden(begun, values), dict(values)
-    before: dict[str, str] = {**SIZES[scale].changes, **base.changes, **{p: v for p, v in base.always.items() if isinstance(v, str)}}
-    before |= texts(relative(base), overridden(begun, before))
-    return overridden(begun, before), before
+def planned_at(scale: Scale, study: Study) -> tuple[dict[str, Planned], dict[str, Run]]:
+    """Return the rows of a study as they are made of as many images as the scale has, and what each begins with."""
+    splits = Splits(range(IMAGES[scale]), None)  # type: ignore[arg-type]
+    onto = [data_set("voc07=V")] if study.onto else []
+    wanted = Asked(scale=scale, images="X", recipe=RECIPES_OF[scale], options={}, pairs=[], device="cpu", seeds=1, out=Path("out"), onto=onto)
+    rows = planned(study, study.rows_at(scale), wanted, splits, lambda: False)
+    return rows, {name: resolved(recipe_name(row.recipe, row.method), splits, "X", row.before, lambda: False).run for name, row in rows.items()}
 
 
 def numbers(published: float | Mapping[str, float] | None) -> Mapping[str, float]:
@@ -40,17 +41,20 @@ def numbers(published: float | Mapping[str, float] | None) -> Mapping[str, float
 
 @pytest.mark.parametrize(("study", "scale"), CASES, ids=lambda v: getattr(v, "name", v))
 def test_every_row_differs_from_its_base_in_exactly_the_named_values(study: Study, scale: Scale) -> None:
-    for name, row in study.rows_at(scale).items():
-        begun, before = begun_at(scale, study.base_of(name, scale))
-        named = texts(row.changed(scale), begun)
-        made = overridden(begun, named)
-        found = {path if path in named else re.sub(r"\.\d+\b", "", path) for path in differences(begun, made)}
-        if "views.crops" in named:  # it makes the views anew
-            assert made.views != begun.views
+    rows, begun = planned_at(scale, study)
+    splits = Splits(range(IMAGES[scale]), None)  # type: ignore[arg-type]
+    for name, row in rows.items():
+        named = row.row.changed(scale)
+        assert row.changes == texts(named, begun[name])
+        assert row.changes.keys() <= named.keys()
+        found = {path if path in named else re.sub(r"\.\d+\b", "", path) for path in differences(begun[name], row.run)}
+        if "views.crops" in row.changes:  # it makes the views anew
+            assert row.run.views != begun[name].views
             found = {path for path in found if not path.startswith("views")} | {"views.crops"}
-        assert found == named.keys(), f"{study.name}, {name}"
-        again = overridden(begun_at(scale, study.base_of(name, scale), {})[0], {**before, **named})
-        assert differences(made, again) == {}, "the row's command makes another run"
+        assert found == row.changes.keys(), f"{study.name}, {name}"
+        typed = resolved(recipe_name(row.recipe, row.method), splits, "X", row.jobs[0].overrides, lambda: False).run
+        shown = overridden(row.run, {"train.seed": "0", "train.on_collapse": "warn"})
+        assert differences(shown, typed) == {}, "the row's command makes another run"
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=lambda s: s.name)
@@ -127,17 +131,37 @@ def test_composition_has_every_operation_and_every_pair_once_and_changes_one_bra
     assert len(study.rows) == 7 + 21
     assert {frozenset(name.split(" + ")) for name in study.rows} == {frozenset(pair) for pair in product(names, repeat=2)}
     for scale in IMAGES:
-        base = study.base[scale]
-        begun, _ = begun_at(scale, base)
+        rows, each = planned_at(scale, study)
+        begun = each[study.reference]
         other = begun.views[1]
         assert (other.scale, other.flip, other.jitter_p, other.grey, other.blur, other.solarise) == ((1, 1), 0, 0, 0, 0, 0)
         assert replace(begun.views[0], scale=(1.0, 1.0)) == other, "but for its crop the first branch begins as the other"
         assert begun.views[0].scale[0] < 0.3
         assert max(begun.views[0].jitter) >= 0.4
-        for row in study.rows.values():
-            made = overridden(begun, texts(row.changed(scale), begun))
-            assert made.views[1] == other
-            assert (made.views[0].scale == (1, 1)) is ("views.0.scale" in row.changes)
+        for row in rows.values():
+            assert row.run.views[1] == other
+            assert (row.run.views[0].scale == (1, 1)) is ("views.0.scale" in row.changes)
+
+
+def test_rows_by_the_root_of_the_batch_have_the_papers_rate() -> None:
+    for scale in IMAGES:
+        rows, begun = planned_at(scale, STUDIES["batch-and-epochs"])
+        base = begun["batch 1, epochs 1x"]
+        peak = base.optim.lr * base.train.batch / 256
+        roots = {name: row.run for name, row in rows.items() if name.endswith("sqrt")}
+        assert len(roots) == (24 if scale == "paper" else 6)
+        for name, run in roots.items():
+            assert run.optim.lr_rule == "sqrt"
+            assert run.optim.lr * base.train.batch**0.5 == pytest.approx(peak, rel=1e-5), name
+    assert planned_at("paper", STUDIES["batch-and-epochs"])[0]["batch 1/16, epochs 1x, sqrt"].changes["optim.lr"] == "0.075", "SimCLR, App. B.1"
+
+
+def test_on_cifar10_simclr_has_simsiams_settings() -> None:
+    for scale in ("paper", "gpu"):
+        rows, _ = planned_at(scale, STUDIES["cifar10-curve"])
+        ours, theirs = rows["simsiam"].run, rows["simclr"].run
+        assert (theirs.optim, theirs.views, theirs.net) == (ours.optim, ours.views, ours.net)
+        assert (theirs.train.epochs, theirs.train.batch) == (ours.train.epochs, ours.train.batch)
 
 
 def test_data_sets_to_judge_on_are_asked_for_where_they_count(tmp_path: Path) -> None:

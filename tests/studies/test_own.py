@@ -76,8 +76,9 @@ def test_rows_are_what_they_are_called(recipe: str | None, colour: Path) -> None
         "10, not normalised": 10,
         "100, not normalised": 100,
     }
-    for name, value in of_method("moco-temperature", "temperature").items():
-        assert value == float(name)
+    for name, run in each("moco-temperature").items():
+        value, _, one = name.partition(", ")
+        assert (run.method.temperature, len(run.method.projector)) == (float(value), 1 if one else 2)  # type: ignore[attr-defined]
     for name, value in of_method("moco-momentum", "momentum").items():
         assert value == float(name)
     assert list(of_method("byol-target", "momentum").values()) == [0.99, 1, 0.999, 0.9, None]

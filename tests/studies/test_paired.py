@@ -14,8 +14,9 @@ BASE = row(0.80, 0.82, 0.81)
 
 def with_images(right: np.ndarray) -> list[Measured]:
     """Rows of seeds whose (seeds, images) are right."""
-    values = [replace(one, told={"lbfgs": told(float(bits.mean()), np.packbits(bits).tobytes(), len(bits))}) for one, bits in zip(BASE, right)]
-    return values
+    return [
+        replace(one, told={"lbfgs": told(float(bits.mean()), np.packbits(bits).tobytes(), len(bits))}) for one, bits in zip(BASE, right, strict=True)
+    ]
 
 
 def test_differences_are_paired_by_seed() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from stopgrad.studies.measured import Measured
-from stopgrad.studies.study import COLLAPSES, DIVERGES, LEARNS, Finding, above, below, near
+from stopgrad.studies.study import COLLAPSES, DIVERGES, NO_COLLAPSE, Finding, above, below, near
 from stopgrad.studies.verdicts import Verdict, verdict
 from tests.studies.made import row, told
 
@@ -44,15 +44,15 @@ def test_as_good_as() -> None:
 def test_collapse_is_told_by_the_outputs_and_counted_over_seeds() -> None:
     gone = row(0.5, 0.5, state="collapsed", std=0.18)
     assert judged(COLLAPSES, gone).outcome == "holds"
-    assert judged(LEARNS, gone).outcome == "does not hold"
+    assert judged(NO_COLLAPSE, gone).outcome == "does not hold"
     assert judged(COLLAPSES, gone).said == "2 of 2 runs collapsed; std x sqrt(d) 0.18, kNN 40.0, at random initialisation 47.0"
     assert judged(COLLAPSES, BASE).outcome == "does not hold"
-    assert judged(LEARNS, row(0.3, 0.3, state="unlearned")).outcome == "holds", "not to learn is no collapse"
+    assert judged(NO_COLLAPSE, row(0.3, 0.3, state="unlearned")).outcome == "holds", "not to learn is no collapse"
     mixed = row(0.5, 0.8, 0.8, states=["collapsed", "healthy", "healthy"])
-    assert {judged(f, mixed).outcome for f in (COLLAPSES, LEARNS)} == {"cannot be told"}
+    assert {judged(f, mixed).outcome for f in (COLLAPSES, NO_COLLAPSE)} == {"cannot be told"}
 
 
-@pytest.mark.parametrize("finding", [COLLAPSES, LEARNS, DIVERGES])
+@pytest.mark.parametrize("finding", [COLLAPSES, NO_COLLAPSE, DIVERGES])
 def test_a_seed_that_is_not_done_leaves_what_is_counted_untold(finding: Finding) -> None:
     for state in ("collapsed", "healthy", "diverged"):
         found = judged(finding, row(0.5, 0.5, state=state), seeds=3)
@@ -95,7 +95,7 @@ def test_divergence_has_no_accuracy() -> None:
     lost = row(None, None, state="diverged")
     assert judged(DIVERGES, lost).outcome == "holds"
     assert judged(DIVERGES, BASE).outcome == "does not hold"
-    assert judged(LEARNS, lost).outcome == "does not hold"
+    assert judged(NO_COLLAPSE, lost).outcome == "does not hold"
     assert judged(COLLAPSES, lost).outcome == "does not hold"
 
 
@@ -108,4 +108,4 @@ def test_another_figure_than_the_first() -> None:
 
 
 def test_nothing_is_said_of_a_row_that_was_not_made() -> None:
-    assert judged(LEARNS, [], seeds=3) == Verdict("does not collapse", "cannot be told", "no run of it is finished")
+    assert judged(NO_COLLAPSE, [], seeds=3) == Verdict("does not collapse", "cannot be told", "no run of it is finished")
