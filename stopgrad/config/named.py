@@ -8,18 +8,19 @@ from typing import Any
 
 from stopgrad.config.codec import set_field
 from stopgrad.config.detection import DETECTION, Detection
-from stopgrad.config.protocols import LBFGS, LINEAR, Knn, Lbfgs, Linear
+from stopgrad.config.protocols import LBFGS, LINEAR, OPERATION, Knn, Lbfgs, Linear, Operation
 from stopgrad.config.transfer import SVM, Svm
 from stopgrad.config.tuning import FINETUNE, SEMI, Finetune, Tuning, problems
 from stopgrad.errors import UserError
 
-Settings = Knn | Lbfgs | Linear | Svm | Finetune | Detection
+Settings = Knn | Lbfgs | Linear | Svm | Operation | Finetune | Detection
 
 NAMED: Mapping[str, Mapping[str, Settings]] = {
     "knn": {"usual": Knn()},
     "lbfgs": LBFGS,
     "linear": LINEAR,
     "svm": SVM,
+    "operation": OPERATION,
     "semi": SEMI,
     "finetune": FINETUNE,
     "detection": DETECTION,

@@ -113,3 +113,47 @@ LINEAR = {
     "sweep": Linear(name="sweep", optimiser="sgd", nesterov=True, lr=1.0, sweep=(100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03), batch=1024, epochs=80),
 }
 """Linear evaluation as five papers do it, and one's own. The weight starts from N(0, 0.01²) and the bias from 0 in all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """Which form of an operation a view was made with, told from its frozen features by a small network (protocols/operation.py)."""
+
+    protocol: ClassVar[str] = "operation"
+
+    name: str
+    """Of the operation."""
+    of: Literal["grey", "rotate", "noise", "sobel"]
+    """The field of the view: grey or not, one of four turns, with noise or without, edges or not."""
+    share: float
+    """Probability of the operation; of the turns by 90, 180 and 270 degrees together."""
+    scale: tuple[float, float] = (0.08, 1.0)
+    """Area of the views' random crop as a share of the image."""
+    jitter: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 0.2)
+    """Strengths of their colour jitter, which is done with probability 0.8; of images without three colours the first two."""
+    hidden: int = 512
+    """Width of the network's one hidden layer."""
+    lr: float = 1e-3
+    """Peak rate of Adam, which falls to 0 on a cosine."""
+    batch: int = 256
+    epochs: int = 30
+    """Passes over the features: of one view of every image, drawn once."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise UserError(f"operation ({self.name}): share is a probability between 0 and 1, not {self.share}")
+        if min(self.hidden, self.batch, self.epochs) < 1 or not 0 < self.lr < math.inf:
+            raise UserError(f"operation ({self.name}): hidden, batch and epochs are at least 1 and lr above 0")
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise UserError(f"operation ({self.name}): 0 < smallest <= largest <= 1 of scale, not {self.scale}")
+
+
+OPERATION = {
+    # arXiv:2002.05709, Table 3. How often it draws each form follows from the chances it names: 80, 25, 50 and 50 %.
+    "grey": Operation(name="grey", of="grey", share=0.2),
+    "rotation": Operation(name="rotation", of="rotate", share=0.75),
+    "noise": Operation(name="noise", of="noise", share=0.5),
+    "sobel": Operation(name="sobel", of="sobel", share=0.5),
+}
+"""SimCLR's four operations. Its small networks and how it trains them are not told: these are ours."""

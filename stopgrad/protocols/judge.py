@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stopgrad.config.protocols import Knn, Lbfgs, Linear
+from stopgrad.config.protocols import Knn, Lbfgs, Linear, Operation
 from stopgrad.config.transfer import Metric, Svm
 from stopgrad.config.tuning import Finetune, Semi
 from stopgrad.errors import UserError
@@ -24,13 +24,14 @@ from stopgrad.protocols.knn import knn
 from stopgrad.protocols.lbfgs import choose
 from stopgrad.protocols.linear import fitted, misfit, steps_per_epoch, train
 from stopgrad.protocols.metrics import by, metric_of, scored
+from stopgrad.protocols.operation import FORMS, most_common, seen, told_apart
 from stopgrad.protocols.scores import Score
 from stopgrad.protocols.semi import few
 from stopgrad.protocols.subsets import digest as digest_of_rows
 from stopgrad.protocols.subsets import write_list
 from stopgrad.protocols.sweep import sweep
 
-Settings = Knn | Lbfgs | Linear | Svm | Finetune
+Settings = Knn | Lbfgs | Linear | Svm | Operation | Finetune
 
 
 def for_several(settings: Settings) -> bool:
@@ -140,6 +141,8 @@ def judge(settings: Settings, subject: Subject, tell: Callable[[str], object] = 
             found, chosen, notes = _linear(settings, subject, told)
         case Svm():
             found, chosen, notes = _svm(settings, subject, told)
+        case Operation():
+            found, chosen, notes = _operation(settings, subject, told)
         case Finetune():
             found, chosen, notes = _finetune(settings, subject, told)
     notes = [*subject.notes, *notes]
@@ -147,10 +150,10 @@ def judge(settings: Settings, subject: Subject, tell: Callable[[str], object] = 
         told(note)
     return Judgement(
         protocol=settings.protocol,
-        variant=settings.variant if isinstance(settings, Semi) else "",
+        variant=settings.variant if isinstance(settings, Semi) else settings.name if isinstance(settings, Operation) else "",
         score=found,
         train_images=chosen.pop("labelled", len(subject.train)),
-        classes=subject.classes,
+        classes=chosen.pop("forms", subject.classes),
         settings=_listed(asdict(settings) | chosen | asdict(subject.prep)),
         notes=tuple(notes),
         seconds=time.perf_counter() - begin,
@@ -242,6 +245,14 @@ def _linear(settings: Linear, subject: Subject, tell: Callable[[str], object]) -
     notes += [f"linear ({settings.name}): {line}" for line in misfit(taken, classifier.loss, subject.classes, queries)]
     steps = taken.epochs * steps_per_epoch(taken, len(subject.train))
     return _score(classifier.logits(queries), subject), {"batch": taken.batch, "steps": steps} | chosen, notes
+
+
+def _operation(settings: Operation, subject: Subject, tell: Callable[[str], object]) -> Found:
+    own, queries = (seen(subject.featuriser, part, subject.prep, settings, i, subject.device) for i, part in enumerate((subject.train, subject.test)))
+    classifier = told_apart(own, settings, subject.device, tell)
+    forms = FORMS[settings.of]
+    found = scored(classifier(queries.features.to(subject.device)).cpu(), queries.forms, forms, "top1")
+    return found, {"forms": forms, "chance": most_common(queries.forms, forms), "tuned_on": "nothing"}, []
 
 
 def _finetune(settings: Finetune, subject: Subject, tell: Callable[[str], object]) -> Found:

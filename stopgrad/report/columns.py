@@ -11,6 +11,7 @@ PROTOCOLS = {
     "lbfgs": "Linear (L-BFGS)",
     "linear": "Linear (SGD or LARS)",
     "svm": "Linear SVM",
+    "operation": "Telling the operation",
     "semi": "Semi-supervised",
     "finetune": "Fine-tuning",
     "distill": "Distillation",

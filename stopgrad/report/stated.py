@@ -11,6 +11,7 @@ DECIDES = {
     "lbfgs": ("a linear classifier on frozen features", (), "labels"),
     "linear": ("", ("name", "lr"), "labels"),
     "svm": ("a linear SVM a class on frozen features", (), "labels"),
+    "operation": ("a network of two layers on frozen features", ("epochs",), "views"),
     "semi": ("", ("name", *LENGTH), "labels"),
     "finetune": ("", ("name", *LENGTH), "labels"),
     "distill": ("", ("name", "teacher", "temperature", *LENGTH), "images"),

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from stopgrad.errors import UserError, meant
-from stopgrad.studies import beyond, byol, composition, downstream, moco, simclr, simsiam, swav
+from stopgrad.studies import beyond, byol, composition, downstream, moco, operations, simclr, simsiam, swav
 from stopgrad.studies.judging import RANDOM
 from stopgrad.studies.study import Row, Scale, Study
 
 STUDIES: Mapping[str, Study] = {
-    study.name: study for module in (simsiam, simclr, composition, moco, byol, swav, downstream, beyond) for study in module.STUDIES
+    study.name: study for module in (simsiam, simclr, operations, composition, moco, byol, swav, downstream, beyond) for study in module.STUDIES
 }
 
 

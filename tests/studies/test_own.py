@@ -95,7 +95,9 @@ def test_rows_are_what_they_are_called(recipe: str | None, colour: Path) -> None
     assert [len(run.views) for run in each("swav-crops").values()] == [2, 8]
     assert {len(run.views) for run in each("comparison").values()} == {2}
     colours = {name: (run.views[0].jitter[0], run.views[0].blur) for name, run in each("colour-strength").items()}
-    assert colours == {"1": (0.8, 0), "1/8": (0.1, 0), "1/4": (0.2, 0), "1/2": (0.4, 0), "1, blur": (0.8, 0.5)}
+    strengths = {"1": (0.8, 0), "1/8": (0.1, 0), "1/4": (0.2, 0), "1/2": (0.4, 0), "1, blur": (0.8, 0.5)}
+    assert colours == strengths | {f"with labels, {name}": colour for name, colour in strengths.items()}
+    assert {run.views[0].jitter_p for run in each("colour-strength").values()} == {0.8}
     alone = each("byol-views")["crop only"].views
     assert all((view.flip, view.jitter_p, view.grey, view.blur, view.solarise) == (0, 0, 0, 0, 0) for view in alone)
 
