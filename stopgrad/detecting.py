@@ -38,7 +38,7 @@ def detected(
     folder = what.evaluations.parent / "detection" / f"{place.name}-{settings.variant.replace(' ', '-')}-{known}"
     records = []
     for found in detect(starts, place, settings, folder, device, tell):
-        record = found | {"data": data.name, "step": what.step if found["features"] == "backbone" else 0}
+        record = found | {"data": data.name, "place": str(place), "step": what.step if found["features"] == "backbone" else 0}
         if world().first and record not in read_lines(what.evaluations):
             append_line(what.evaluations, record)
         records.append(record)

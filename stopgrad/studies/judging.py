@@ -1,6 +1,7 @@
 """How the rows of a study are judged: calls of ``stopgrad evaluate``, and those of their figures that are the table's columns."""
 
 import base64
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -60,6 +61,11 @@ class Judging:
     def _pairs(self) -> tuple[str, ...]:
         return () if self.seed is None else (f"seed={self.seed}",)
 
+    @property
+    def place(self) -> str:
+        """Where the images judged on lie, since a digest of names and sizes can be that of others too; empty: the run's own."""
+        return "" if self.onto is None else os.path.realpath(self.onto.path)
+
     def asked(self, protocol: str) -> dict[str, Any]:
         """Return the settings of ``protocol`` as its lines of evaluations.jsonl say that they were asked for."""
         settings = protocols(self.protocols, self.settings or None, self._pairs)
@@ -95,8 +101,8 @@ def told(lines: Sequence[Line], judging: Judging, figure: Figure, features: str,
     """
     asked = judging.asked(figure.protocol)
     for line in reversed(lines):
-        same = line.get("features") == features and line.get("asked") == asked and line.get("images_sha256") == judging.images
-        if same and step in (None, line.get("step", step)) and (found := _figure(line, figure)) is not None:
+        same = line.get("asked") == asked and (line.get("images_sha256"), line.get("place", "")) == (judging.images, judging.place)
+        if same and line.get("features") == features and step in (None, line.get("step", step)) and (found := _figure(line, figure)) is not None:
             return found
     return None
 

@@ -111,11 +111,13 @@ def _on(
         weights = digest(candidate.featuriser) if isinstance(candidate.featuriser, Backbone) else None
         about: dict[str, Any] = {"features": name, "data": one.name, "weights_sha256": weights, "step": candidate.step, "images_sha256": images}
         # By their place too: images of other folders may have the same names and sizes.
-        asked = asked_digest(settings, about | {"metric": metric, "prepared": asdict(data), "path": os.path.realpath(one.path)})
+        place = os.path.realpath(one.path)
+        asked = asked_digest(settings, about | {"metric": metric, "prepared": asdict(data), "path": place})
+        told = {"place": place, "asked": as_asked(settings), "asked_sha256": asked}
         there = [record for record in begun if record.get("asked_sha256") == asked]
         if there:
             tell(f"{one.name}, {name}: judged already ({there[-1]['value']:.1%})")
-            yield there[-1] | {"asked": as_asked(settings)}
+            yield there[-1] | told
             continue
         if data not in ready:
             ready[data] = parts(splits, data, device, tell)
@@ -124,7 +126,7 @@ def _on(
             fitted, notes = fitting(settings, len(subject.train))
             found = judge(fitted, replace(kept, notes=(*ready[data].notes, *notes)), tell)
             tell(f"{subject.name}: {found.score.metric} {found.score.value:.1%}")
-            yield about | {"asked": as_asked(settings), "asked_sha256": asked} | dated(found) | where(kept)
+            yield about | told | dated(found) | where(kept)
 
 
 def _subject(

@@ -84,7 +84,7 @@ def test_every_feature_the_same_is_a_guess_and_always_the_same_one() -> None:
 
 def test_features_of_zero_are_no_error() -> None:
     found = knn(torch.zeros(4, 3), torch.tensor([0, 1, 1, 1]), torch.zeros(2, 3), torch.tensor([0, 1]), 2, Knn(k=1))
-    assert found == Score(0.5, None, 2, (1.0, 0.0))
+    assert found == Score(0.5, None, 2, (1.0, 0.0), right=b"\x80")
 
 
 def test_a_small_temperature_is_the_nearest_neighbour() -> None:

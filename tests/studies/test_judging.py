@@ -20,6 +20,7 @@ FIGURE = LINEAR.figures[0]
 def line(judging: Judging, top1: float, **changes: Any) -> dict[str, Any]:
     (figure, *_) = judging.figures
     said = {"features": "backbone", "protocol": figure.protocol, "asked": judging.asked(figure.protocol), "images_sha256": judging.images}
+    said |= {"place": judging.place} if judging.place else {}
     return said | {"data": figure.data, "variant": figure.variant, "top1": top1, "test_images": 9, "step": 5} | changes
 
 
@@ -28,6 +29,7 @@ def test_the_last_line_of_the_same_settings_images_features_and_step_counts() ->
     others = [
         line(frozen("linear", settings="byol")[0], 0.5),
         line(LINEAR, 0.6, images_sha256="others"),
+        line(LINEAR, 0.65, place="/elsewhere"),
         line(LINEAR, 0.7, features="random"),
         line(LINEAR, 0.8, step=4),
         line(LINEAR, 0.9, asked=LINEAR.asked("linear") | {"lr": 3.0}),

@@ -77,14 +77,15 @@ def test_two_studies_share_runs_and_a_second_call_does_nothing(photos: Path, tmp
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_of_a_row_it_ends_with_the_same_table(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sign", ["checkpoints/step-*/manifest.json", "evaluations.jsonl"], ids=["training", "judging"])
+def test_killed_in_the_middle_of_a_row_it_ends_with_the_same_table(sign: str, photos: Path, tmp_path: Path) -> None:
     more = ("--epochs", "6", "--jobs", "1", "--set", "train.checkpoint_seconds=0")
     disturbed, whole = tmp_path / "disturbed", tmp_path / "whole"
     command = [sys.executable, "-m", "stopgrad", *words(photos, disturbed, "similarity", more=more)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
         began = time.monotonic()
-        while not list(disturbed.glob("runs/*/checkpoints/step-*/manifest.json")) and time.monotonic() - began < 240:
+        while not list(disturbed.glob(f"runs/*/{sign}")) and time.monotonic() - began < 240:
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     states = [json.loads(path.read_text())["state"] for path in disturbed.glob("runs/*/status.json")]
