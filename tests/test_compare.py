@@ -13,7 +13,7 @@ from PIL import Image
 
 from stopgrad.beforehand import overrides_of
 from stopgrad.cli import main, parser
-from stopgrad.compare.results import Line, as_text, mean_and_std, write
+from stopgrad.compare.results import Line, as_text, write
 from stopgrad.compare.rows import Row, rows
 from stopgrad.compare.work import work
 from stopgrad.config import set_value
@@ -123,12 +123,6 @@ def test_a_stop_lets_the_rows_save_and_begins_no_other(tmp_path: Path) -> None:
     assert "[('a', 75)]" in done.stdout
     assert (tmp_path / "saved-a-0").exists()
     assert not (tmp_path / "begun-b-0").exists()
-
-
-def test_mean_and_spread() -> None:
-    assert mean_and_std([0.5, 0.52, 0.54]) == "52.0 ± 2.0"
-    assert mean_and_std([0.5]) == "50.0"
-    assert mean_and_std([]) == ""
 
 
 def test_published_numbers_stand_beside_the_same_setting_only(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import statistics
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from stopgrad.config import Run
 from stopgrad.files import write_whole
 from stopgrad.progress import table
 from stopgrad.recipes.published import Published, published
+from stopgrad.report.wording import mean_and_std
 from stopgrad.runs import RunDirectory
 
 HEAD = ("method", "batch", "negatives", "momentum encoder", "epochs", "seeds", *PROTOCOLS, "verdict", "published")
@@ -35,15 +35,7 @@ class Line:
         """Return the line's cells, as in HEAD."""
         seeds = max((len(s) for s in self.scores.values()), default=0)
         known = "; ".join(f"{p.top1:.1f} {p.protocol}" for p in self.published)
-        return [self.method, *self.settings, str(seeds), *(mean_and_std(self.scores.get(p, ())) for p in PROTOCOLS), self.verdict, known]
-
-
-def mean_and_std(values: Sequence[float]) -> str:
-    """Return per cent as mean ± sample standard deviation; without the latter for one value, nothing for none."""
-    if not values:
-        return ""
-    mean = f"{100 * statistics.fmean(values):.1f}"
-    return mean if len(values) == 1 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
+        return [self.method, *self.settings, str(seeds), *(mean_and_std(self.scores.get(p, ()), none="") for p in PROTOCOLS), self.verdict, known]
 
 
 def lines(rows: Sequence[Row], classes: tuple[str, ...], images: int) -> list[Line]:

@@ -18,6 +18,7 @@ from stopgrad.report.files import RunFiles, read_run
 from stopgrad.report.heat import Cell, heat
 from stopgrad.report.page import environment
 from stopgrad.report.records import RESULTS, Record, records
+from stopgrad.report.wording import mean_and_std
 
 BETTER = {1: "higher", -1: "lower"}
 """Sign that the correlation of a score should have, to which values of it are said to be better."""
@@ -101,7 +102,7 @@ def _section(folder: Path, record: Record) -> tuple[Section, list[Record]]:
     section = Section(
         record=record,
         lines=tuple(_line(row, record, i) for i, row in enumerate(record["rows"])),
-        untrained=(*(_spread(record["random"][name]) for name in names), published(record["untrained"])) if began else (),
+        untrained=(*(mean_and_std(record["random"][name]) for name in names), published(record["untrained"])) if began else (),
         told={outcome: outcomes.count(outcome) for outcome in KINDS if outcome in outcomes},
         figure=figure,
         map=_map(record, main) if record["grid"] else None,
@@ -116,20 +117,13 @@ def _line(row: Record, record: Record, colour: int) -> Line:
         name=row["name"],
         changes=changed(row, record),
         colour=colour,
-        cells=tuple(_spread(row["values"][figure["name"]]) for figure in record["figures"]),
+        cells=tuple(mean_and_std(row["values"][figure["name"]]) for figure in record["figures"]),
         difference=difference(row["difference"]).replace("-", "−"),
         std=f"{statistics.fmean(stds):.2f}" if stds else "–",
         states=", ".join(sorted(set(row["states"]))) or "not done",
         published=published(row["published"]),
         verdicts=tuple((KINDS[v["outcome"]], v["finding"], v["outcome"], v["said"]) for v in row["verdicts"]),
     )
-
-
-def _spread(values: Sequence[float | None]) -> str:
-    there = [100 * value for value in values if value is not None]
-    if not there:
-        return "–"
-    return f"{statistics.fmean(there):.1f}" + (f" ± {statistics.stdev(there):.1f}" if len(there) > 1 else "")
 
 
 def published(numbers: Sequence[float | None]) -> str:

@@ -2,6 +2,8 @@
 
 import math
 import re
+import statistics
+from collections.abc import Sequence
 from typing import Any
 
 _HARMLESS = "\u200c\u200d\u00a0\u202f\u3000"
@@ -75,3 +77,11 @@ def plain(value: Any) -> str:
             return ", ".join(f"{k} {plain(v)}" for k, v in value.items()) or "none"
         case _:
             return str(value)
+
+
+def mean_and_std(shares: Sequence[float | None], none: str = "–") -> str:
+    """Return those of ``shares`` that there are as per cent: mean ± sample standard deviation, the mean alone of one, ``none`` of none."""
+    there = [100 * share for share in shares if share is not None]
+    if not there:
+        return none
+    return f"{statistics.fmean(there):.1f}" + (f" ± {statistics.stdev(there):.1f}" if len(there) > 1 else "")

@@ -11,8 +11,9 @@ from stopgrad.files import write_whole
 from stopgrad.progress import table
 from stopgrad.report.records import FORM, RESULTS, Record, records
 from stopgrad.report.study import BETTER, changed, correlation, difference, published, reading
+from stopgrad.report.wording import mean_and_std
 from stopgrad.studies.judging import RANDOM
-from stopgrad.studies.table import mean, spread
+from stopgrad.studies.table import mean
 
 
 def as_text(record: Record) -> list[str]:
@@ -52,7 +53,7 @@ def _grid(record: Record) -> list[list[str]]:
 
 
 def _random(record: Record) -> list[list[str]]:
-    return [[RANDOM, "", *(spread(record["random"][name]) for name in _names(record)), "", "", "", published(record["untrained"]), ""]]
+    return [[RANDOM, "", *(mean_and_std(record["random"][name]) for name in _names(record)), "", "", "", published(record["untrained"]), ""]]
 
 
 def _names(record: Record) -> list[str]:
@@ -64,7 +65,7 @@ def _cells(row: Record, record: Record) -> list[str]:
     return [
         row["name"],
         changed(row, record),
-        *(spread(row["values"][name]) for name in _names(record)),
+        *(mean_and_std(row["values"][name]) for name in _names(record)),
         difference(row["difference"]),
         "" if std is None else f"{std:.2f}",
         ", ".join(sorted(set(row["states"]))) or "not done",

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from stopgrad.accuracies import least_difference
-from stopgrad.compare.results import mean_and_std
 from stopgrad.report.records import Record
 from stopgrad.runs import RunDirectory
 from stopgrad.studies.correlated import correlations
@@ -107,11 +106,6 @@ def _made(reference: Planned, asked: Asked) -> Record:
     file = RunDirectory(reference.jobs[0].out).environment
     told: Record = json.loads(file.read_text()) if file.exists() else {}
     return {key: told[key] for key in ("date", "versions", "python", "platform", "cores", "commit") if key in told}
-
-
-def spread(values: Sequence[float | None]) -> str:
-    """Return accuracies as per cent, mean ± standard deviation of those that there are; a dash for none."""
-    return mean_and_std([value for value in values if value is not None]) or "–"
 
 
 def mean(values: Sequence[float | None]) -> float | None:

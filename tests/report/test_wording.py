@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from stopgrad.report.wording import counted, grouped, plain, readable, signed, visible
+from stopgrad.report.wording import counted, grouped, mean_and_std, plain, readable, signed, visible
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,9 @@ def test_signed() -> None:
 
 def test_thousands_of_whole_numbers_alone_are_set_apart() -> None:
     assert grouped("l2 on 2000, 12345 or 999 of 0.12345 and r2048x of v1.2000.") == "l2 on 2,000, 12,345 or 999 of 0.12345 and r2048x of v1.2000."
+
+
+def test_mean_and_spread() -> None:
+    assert mean_and_std([0.5, None, 0.52, 0.54]) == "52.0 ± 2.0"
+    assert mean_and_std([0.5]) == "50.0"
+    assert (mean_and_std([None]), mean_and_std([], none="")) == ("–", "")
