@@ -160,3 +160,22 @@ def test_a_pair_stands_in_both_of_its_cells_in_the_order_of_the_rows(tmp_path: P
     )
     assert drawn.count('class="collapse"') == 2
     assert "a pair stands in both of its cells" in html
+
+
+def test_a_row_of_another_base_says_what_it_begins_with(tmp_path: Path) -> None:
+    base = {"method": "simsiam", "before": {"train.epochs": "10", "optim.lr": "0.7"}}
+    same = row("longer", [0.8, 0.8], changes={"train.epochs": "20"}, **base)
+    moco = row("moco", [0.7, 0.7], recipe="demo", method="moco", before={"train.epochs": "10", "method.symmetric": "true"})
+    published = row("byol", [0.7, 0.7], recipe="byol/imagenet-100", method="byol", before={"train.epochs": "10"}, changes={"method.momentum": "none"})
+    text = words(written(tmp_path, record(reference="with", rows=[row("with", [0.8, 0.9], **base), same, moco, published])))
+    assert "longer train.epochs=20 80.0" in text
+    assert "moco moco, method.symmetric=true 70.0" in text
+    assert "byol recipe byol/imagenet-100; method.momentum=none 70.0" in text
+
+
+def test_correlations_say_how_sure_they_are_and_which_sign_is_the_good_one(tmp_path: Path) -> None:
+    found = {"score": "uniformity", "of": "features", "expected": -1, "rho": -0.81, "interval": [-0.94, -0.47], "rows": 14}
+    few = {"score": "rank", "of": "a batch of outputs", "expected": 1, "rho": 0.5, "interval": None, "rows": 4}
+    text = words(written(tmp_path, record(correlations=[found, few])))
+    assert "uniformity features lower -0.81 (-0.94 to -0.47) over 14 rows" in text
+    assert "rank a batch of outputs higher +0.50 over 4 rows" in text
