@@ -121,10 +121,8 @@ class Operation:
 
     protocol: ClassVar[str] = "operation"
 
-    name: str
-    """Of the operation."""
-    of: Literal["grey", "rotate", "noise", "sobel"]
-    """The field of the view: grey or not, one of four turns, with noise or without, edges or not."""
+    name: Literal["grey", "rotation", "noise", "sobel"]
+    """The operation: grey or not, one of four turns, with noise or without, edges or not."""
     share: float
     """Probability of the operation; of the turns by 90, 180 and 270 degrees together."""
     scale: tuple[float, float] = (0.08, 1.0)
@@ -140,6 +138,11 @@ class Operation:
     """Passes over the features: of one view of every image, drawn once."""
     seed: int = 0
 
+    @property
+    def of(self) -> Literal["grey", "rotate", "noise", "sobel"]:
+        """The field of a view that is the probability of the operation."""
+        return "rotate" if self.name == "rotation" else self.name
+
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
             raise UserError(f"operation ({self.name}): share is a probability between 0 and 1, not {self.share}")
@@ -151,9 +154,9 @@ class Operation:
 
 OPERATION = {
     # arXiv:2002.05709, Table 3. How often it draws each form follows from the chances it names: 80, 25, 50 and 50 %.
-    "grey": Operation(name="grey", of="grey", share=0.2),
-    "rotation": Operation(name="rotation", of="rotate", share=0.75),
-    "noise": Operation(name="noise", of="noise", share=0.5),
-    "sobel": Operation(name="sobel", of="sobel", share=0.5),
+    "grey": Operation(name="grey", share=0.2),
+    "rotation": Operation(name="rotation", share=0.75),
+    "noise": Operation(name="noise", share=0.5),
+    "sobel": Operation(name="sobel", share=0.5),
 }
 """SimCLR's four operations. Its small networks and how it trains them are not told: these are ours."""

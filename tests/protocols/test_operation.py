@@ -93,7 +93,7 @@ def test_the_same_again() -> None:
 def test_grey_images_have_no_grey_form() -> None:
     prep = Preparation(16, 1.0, (0.5,), (0.25,))
     some = images(60, 0, channels=1)
-    with pytest.raises(UserError, match=r"operation \(grey\): images of 1 channel are as grey without it; take others"):
+    with pytest.raises(UserError, match=r"operation \(grey\): images of 1 channel are grey already; take --settings rotation, noise or sobel"):
         judge(OPERATION["grey"], subject(Pixels(1, 16), some, some, prep))
     assert judge(replace(OPERATION["sobel"], epochs=1), subject(Pixels(1, 16), some, some, prep)).score.n == 60
     assert view_of(OPERATION["noise"], 16, 1).jitter == (0.8, 0.8, 0.0, 0.0)
