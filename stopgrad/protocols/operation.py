@@ -36,9 +36,8 @@ class Seen:
 def view_of(settings: Operation, size: int, channels: int) -> View:
     """Return the views. Raises UserError where these images have no such forms."""
     if settings.of == "grey" and channels != 3:
-        raise UserError(
-            f"operation ({settings.name}): images of {channels} channel{'s' if channels > 1 else ''} are grey already; take --settings rotation, noise or sobel"
-        )
+        there = f"images of {channels} channel{'s' if channels > 1 else ''} are grey already"
+        raise UserError(f"operation ({settings.name}): {there}; take --settings rotation, noise or sobel")
     brightness, contrast, saturation, hue = settings.jitter
     colours = (saturation, hue) if channels == 3 else (0.0, 0.0)
     grey = 0.2 if channels == 3 else 0.0
