@@ -146,6 +146,8 @@ class Operation:
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
             raise UserError(f"operation ({self.name}): share is a probability between 0 and 1, not {self.share}")
+        if min(self.jitter) < 0 or self.jitter[3] > 0.5:
+            raise UserError(f"operation ({self.name}): jitter has strengths of 0 or more, hue's at most 0.5, not {self.jitter}")
         if min(self.hidden, self.batch, self.epochs) < 1 or not 0 < self.lr < math.inf:
             raise UserError(f"operation ({self.name}): hidden, batch and epochs are at least 1 and lr above 0")
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
@@ -153,9 +155,9 @@ class Operation:
 
 
 OPERATION = {
-    # arXiv:2002.05709, Table 3. How often it draws each form follows from the chances it names: 80, 25, 50 and 50 %.
-    "grey": Operation(name="grey", share=0.2),
+    # arXiv:2002.05709, Table 3. How often it draws each form follows from the chances it names: 25, 80, 50 and 50 %.
     "rotation": Operation(name="rotation", share=0.75),
+    "grey": Operation(name="grey", share=0.2),
     "noise": Operation(name="noise", share=0.5),
     "sobel": Operation(name="sobel", share=0.5),
 }

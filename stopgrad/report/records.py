@@ -9,7 +9,7 @@ from typing import Any
 from stopgrad.errors import UserError
 
 RESULTS = "results.json"
-FORM = 3
+FORM = 4
 """Version of the file."""
 
 Record = dict[str, Any]
@@ -29,7 +29,7 @@ FIGURE: Kinds = dict.fromkeys(("name", "data", "protocol", "metric"), (str,))
 ROW: Kinds = {
     "name": (str,),
     "recipe": (str,),
-    "method": (str, NoneType),
+    "method": (str,),
     "head": (int,),
     "difference": (dict, NoneType),
     **dict.fromkeys(("before", "changes", "values"), (dict,)),
@@ -38,7 +38,8 @@ ROW: Kinds = {
 
 
 VERDICT: Kinds = dict.fromkeys(("finding", "outcome", "said"), (str,))
-DIFFERENCE: Kinds = {"points": (int, float), "interval": (list, NoneType), "seeds": (int,)}
+DIFFERENCE: Kinds = {"points": (int, float), "interval": (list, NoneType), "images_told": (bool,), "seeds": (int,)}
+CORRELATION: Kinds = {"score": (str,), "of": (str,), "expected": (int,), "rho": (int, float), "interval": (list, NoneType), "rows": (int,)}
 
 
 def records(results: Path) -> dict[str, Record]:
@@ -73,6 +74,7 @@ def _whole(record: Any) -> bool:
         and record["random"].keys() == set(names)
         and all(isinstance(values, list) and all(isinstance(value, int | float | None) for value in values) for values in figures)
         and all(_has(verdict, VERDICT) for row in rows for verdict in row["verdicts"])
+        and all(_has(one, CORRELATION) for one in record["correlations"])
         and all(row["difference"] is None or _has(row["difference"], DIFFERENCE) for row in rows)
     )
 

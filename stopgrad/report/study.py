@@ -130,7 +130,7 @@ def published(numbers: Sequence[float | None]) -> str:
     """Return the paper's numbers in the order of the figures, as far as there are any."""
     while numbers and numbers[-1] is None:
         numbers = numbers[:-1]
-    return " / ".join("–" if number is None else f"{number:.1f}" for number in numbers)
+    return " / ".join("–" if number is None else f"{number:.1f}" if number >= 0.1 else f"{number:g}" for number in numbers)
 
 
 def changed(row: Record, record: Record) -> str:
@@ -167,8 +167,15 @@ def reading(record: Record, main: str) -> str:
     images = f" on {record['test_images']:,} test images{of}" if record["test_images"] else ""
     images += f" (between two runs, less than about {record['noise']:.1f} points may be chance of these images)" if record["noise"] else ""
     said = f"{what}, last epoch{images}{', mean ± standard deviation over seeds' if seeds > 1 else ''}. "
-    paired = "paired by seed (same initial backbone, order and views, as far as a row leaves them) and by test image"
-    said += f"Difference: {main}, to {record['reference']!r}, {paired}, with its 95 % interval: Student's over seeds, and the images'.{few}"
+    apart = [row["difference"] for row in record["rows"] if row["difference"]]
+    if apart:
+        paired = "paired by seed (same initial backbone, order and views, as far as a row leaves them)"
+        over = (
+            "Student's over seeds, and the test images'"
+            if all(one["images_told"] for one in apart)
+            else "Student's over seeds; of the images nothing is told"
+        )
+        said += f"Difference: {main}, to {record['reference']!r}, {paired}, with its 95 % interval: {over}.{few}"
     return said + (f" {record['remark']}" if record["remark"] else "")
 
 

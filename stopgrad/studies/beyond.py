@@ -43,7 +43,7 @@ LABEL_FREE = Study(
         **{name: row for name, row in GRID.items() if "crops default" in name or "rate 1," in name},
     },
     scores=True,
-    remark="Rank correlation (Spearman) of each score with the accuracy, over all runs of the study.",
+    remark="Rank correlation (Spearman) of each score with the accuracy, over rows, means of their seeds.",
 )
 
 STUDIES = (SENSITIVITY, LABEL_FREE)

@@ -49,10 +49,11 @@ def _means(runs: Sequence[Measured], score: str, figure: str) -> tuple[float, fl
 
 
 def _interval(rho: float, rows: int) -> tuple[float, float] | None:
-    """Return the 95 % interval of a rank correlation over so many rows (Bonett & Wright 2000, Eq. 3: Fisher's z, variance (1 + ρ²/2)/(n − 3))."""
-    if rows < FEWEST:
+    """Return the 95 % interval of a rank correlation over so many rows; None of few, and of a perfect one.
+
+    Bonett & Wright 2000, Eq. 3: Fisher's z, variance (1 + ρ²/2)/(n − 3).
+    """
+    if rows < FEWEST or abs(rho) > 1 - 1e-9:
         return None
-    if abs(rho) == 1:
-        return rho, rho
     half = Z95 * math.sqrt((1 + rho * rho / 2) / (rows - 3))
     return math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)

@@ -27,9 +27,9 @@ class Difference:
     over_seeds: float | None
     """Half the width of the 95 % interval of the mean of the seeds' differences, points; None of a single seed."""
     over_images: float
-    """The same over the test images; where it is not told which are rightly named, or a single one would say less, that of one image."""
+    """The same over the test images; that of one image where it would be less, and where nothing is told of them."""
     images_told: bool
-    """Whether it is told which images are rightly named."""
+    """Whether something is told of them: which are rightly named, or how far others could move each figure."""
     seeds: int
 
     @property
@@ -54,11 +54,19 @@ def difference(row: Sequence[Measured], other: Sequence[Measured], figure: str) 
 
 
 def _over_images(pairs: Sequence[tuple[Told, Told]]) -> float | None:
-    """Return half the width of the 95 % interval of the images' mean differences, points; None where they are not told of every run."""
+    """Return half the width of the 95 % interval over the test images, points; None where nothing is told of them.
+
+    Of the images' mean differences, where it is told of every run which are rightly named; else of the figures' own intervals, as if the two
+    rows were judged on different images, which errs on the cautious side.
+    """
     images = pairs[0][0].test_images or 0
     bits = [told.right for pair in pairs for told in pair]
-    if images < 2 or any(len(one) != -(-images // 8) for one in bits):
+    if images > 1 and all(len(one) == -(-images // 8) for one in bits):
+        right = np.array([np.unpackbits(np.frombuffer(one, np.uint8), count=images) for one in bits], np.float64)
+        apart = (right[0::2] - right[1::2]).mean(axis=0)
+        return float(100 * Z95 * apart.std(ddof=1) / math.sqrt(images))
+    ends = [told.interval for pair in pairs for told in pair]
+    if None in ends:
         return None
-    right = np.array([np.unpackbits(np.frombuffer(one, np.uint8), count=images) for one in bits], np.float64)
-    apart = (right[0::2] - right[1::2]).mean(axis=0)
-    return float(100 * Z95 * apart.std(ddof=1) / math.sqrt(images))
+    halves = [50 * (high - low) for low, high in (end for end in ends if end is not None)]
+    return statistics.fmean(math.hypot(own, their) for own, their in zip(halves[0::2], halves[1::2], strict=True))

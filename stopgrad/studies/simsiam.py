@@ -265,7 +265,7 @@ CIFAR_CURVE = Study(
     curves=True,
     images="CIFAR-10",
     remark="The paper's numbers are linear evaluation on CIFAR-10 after 800 epochs. It trains SimCLR with SimSiam's settings, as is "
-    "done here but at scale small, where SimCLR has a rate of its own.",
+    "done here but at scale small and with a recipe of one's own, where SimCLR has a rate of its own.",
 )
 
 STUDIES = (

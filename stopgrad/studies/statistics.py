@@ -1,4 +1,4 @@
-"""The statistics that a verdict rests on: paired differences, Student's interval of their mean, rank correlation."""
+"""The statistics that a verdict rests on: Student's interval of a mean, rank correlation."""
 
 import math
 import statistics

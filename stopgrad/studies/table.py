@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from stopgrad.accuracies import least_difference
+from stopgrad.report.columns import TRAINED
 from stopgrad.report.records import Record
 from stopgrad.runs import RunDirectory
 from stopgrad.studies.correlated import correlations
@@ -26,6 +27,7 @@ def tabulate(study: Study, rows: Mapping[str, Planned], asked: Asked) -> Record:
     began = [one for one in measured(reference.jobs) if one.random]
     random = {one.seed: {name: told.value for name, told in one.random.items()} for one in began}
     compared = found | {RANDOM: [replace(one, state="healthy", told=one.random) for one in began]}
+    of_all = all(_alike(row, reference) for row in rows.values())
     seen = [one.told[f.name] for each in found.values() for one in each for f in figures if f.data == figures[0].data and f.name in one.told]
     return {
         "study": study.name,
@@ -41,9 +43,9 @@ def tabulate(study: Study, rows: Mapping[str, Planned], asked: Asked) -> Record:
         "reference": study.reference,
         "noise": max((least_difference(told.interval) for told in seen if told.interval is not None), default=0.0) or None,
         "test_images": max((told.test_images or 0 for told in seen), default=0) or None,
-        "random": {figure.name: [values[figure.name] for values in random.values() if figure.name in values] for figure in figures},
+        "random": {figure.name: [values[figure.name] for values in random.values() if figure.name in values and of_all] for figure in figures},
         "untrained": _published(study.untrained, figures),
-        "rows": [_row(name, row, compared, study, random, figures) for name, row in rows.items()],
+        "rows": [_row(name, row, compared, study, random, figures, alike=_alike(row, reference)) for name, row in rows.items()],
         "correlations": correlations(found, figures[0].name) if study.scores else [],
         "grid": _grid(study, rows),
         "curves": study.curves,
@@ -54,9 +56,16 @@ def tabulate(study: Study, rows: Mapping[str, Planned], asked: Asked) -> Record:
 
 
 def _row(
-    name: str, row: Planned, found: Mapping[str, list[Measured]], study: Study, random: dict[int, dict[str, float]], figures: Sequence[Figure]
+    name: str,
+    row: Planned,
+    found: Mapping[str, list[Measured]],
+    study: Study,
+    random: dict[int, dict[str, float]],
+    figures: Sequence[Figure],
+    alike: bool,
 ) -> Record:
     own, main, seeds = found[name], figures[0].name, len(row.jobs)
+    apart = difference(own, found[study.reference], main) if name != study.reference and alike else None
     verdicts = [verdict(finding, own, found.get(finding.other, []), random, main, seeds) for finding in row.row.findings]
     return {
         "name": name,
@@ -71,9 +80,16 @@ def _row(
         "states": [one.state for one in own],
         "values": {figure.name: [one.figures.get(figure.name) for one in own] for figure in figures},
         "std": [one.std for one in own],
-        "difference": _difference(difference(own, found[study.reference], main) if name != study.reference else None),
+        "difference": _difference(apart),
         "verdicts": [{"finding": v.finding, "outcome": v.outcome, "said": v.said, "difference": _difference(v.difference)} for v in verdicts],
     }
+
+
+def _alike(row: Planned, reference: Planned) -> bool:
+    """Return whether the first figure of ``row`` is the same task as the reference's, judged in the same way if the backbone is frozen in it."""
+    own, other = (one.jobs[0].judged[0] for one in (row, reference))
+    same = replace(own.figures[0], name="") == replace(other.figures[0], name="")
+    return same and (own.settings == other.settings or own.figures[0].protocol in TRAINED)
 
 
 def _difference(found: Difference | None) -> Record | None:

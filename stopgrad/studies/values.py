@@ -44,7 +44,8 @@ class ByRoot(Relative):
     builds_on_field = True
 
     def text(self, path: str, run: Run) -> str:
-        assert run.optim.lr_rule == "linear"
+        if run.optim.lr_rule != "linear":
+            raise UserError(f"optim.lr_rule: is {run.optim.lr_rule}, and the row is about leaving the linear one; take a recipe with that")
         return f"{run.optim.lr * math.sqrt(run.train.batch) / 256:.6g}"
 
 

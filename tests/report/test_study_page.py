@@ -21,7 +21,7 @@ def row(name: str, top1: list[float | None], **changes: Any) -> dict[str, Any]:
     known = {
         "name": name,
         "recipe": "demo",
-        "method": None,
+        "method": "simsiam",
         "before": {},
         "changes": {},
         "head": 0,
@@ -33,7 +33,7 @@ def row(name: str, top1: list[float | None], **changes: Any) -> dict[str, Any]:
 
 
 def record(**changes: Any) -> dict[str, Any]:
-    apart = {"points": -10.25, "interval": [-12.0, -8.5], "seeds": 2}
+    apart = {"points": -10.25, "interval": [-12.0, -8.5], "images_told": True, "seeds": 2}
     without = row("without", [0.5, 0.51], states=["collapsed"] * 2, difference=apart, changes={"method.stop_gradient": "false"}, published=[0.1])
     known = {"study": "stop-gradient", "question": "Does it collapse?", "source": "the paper", "remark": "", "scale": "small", "about": "two cores"}
     known |= {

@@ -50,10 +50,25 @@ def test_every_kind_of_run_is_tried_once_with_the_threads_that_it_will_have(
     # three rows of two seeds, 9,984 images each: 10 s a run, alone or beside another
     line = said(tables, "symmetrisation", Share(1, 2, 0))
     assert line == "6 runs, 0 of them done already; training the others takes about 1 min 0 s; judging comes on top"
-    assert [name for name, _ in trials] == ["simsiam"] * len(trials)
-    assert len(trials) == 1
+    assert [name for name, _ in trials] == ["simsiam"] * 3, "symmetric, asymmetric, and with two pairs: each takes a time of its own"
     assert "takes about 30 s (2 at a time)" in said(tables, "symmetrisation", Share(2, 2, 0))
     assert trials[-1][1] == 1, "two at a time on two cores"
+
+
+def test_what_is_interrupted_goes_on_from_its_step(tables: dict[str, dict[str, Planned]], trials: list[tuple[str, int]]) -> None:
+    for row in tables["symmetrisation"].values():
+        for job in row.jobs:
+            job.out.mkdir(parents=True)
+            (job.out / "status.json").write_text('{"state": "interrupted", "step": 39}')  # of 78
+    assert "takes about 30 s;" in said(tables, "symmetrisation", Share(1, 2, 0))
+
+
+def test_nothing_is_foretold_of_what_has_no_room(tables: dict[str, dict[str, Planned]], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("stopgrad.estimate.measured_rate", full)
+    assert said(tables, "symmetrisation", Share(1, 2, 0)).endswith("takes no known time: no kind of them has room for a step")
 
 
 def test_gpus_are_as_fast_as_there_are_of_them(tables: dict[str, dict[str, Planned]], trials: list[tuple[str, int]]) -> None:

@@ -21,6 +21,7 @@ from stopgrad.studies.jobs import Job, place, shared
 from stopgrad.studies.judging import frozen
 from stopgrad.studies.measured import measured
 from stopgrad.studies.resolve import Asked, Planned, beforehand, planned
+from stopgrad.studies.table import _alike
 
 FROZEN = frozen("lbfgs", "knn")
 
@@ -173,3 +174,16 @@ def test_few_labels_are_drawn_anew_for_every_seed(bundled: Splits, tmp_path: Pat
     assert comparison.out == first.out, "the same run, judged by more"
     (both,) = shared([comparison, first])
     assert [words[3] for words in both.commands()[1:]] == ["lbfgs", "semi", "semi"]
+
+
+def test_rows_that_are_judged_by_other_tasks_have_no_difference(bundled: Splits, tmp_path: Path) -> None:
+    def rows(study: str) -> Mapping[str, Planned]:
+        return tables([study], asked(tmp_path, scale="paper", images="X", options={"batch": "64"}), bundled)[study]
+
+    operations = rows("operations")
+    told = {name: _alike(row, operations["rotation, before the head"]) for name, row in operations.items()}
+    assert told == {name: name.startswith("rotation") for name in told}
+    crossings = rows("crossings")
+    assert {name for name, row in crossings.items() if not _alike(row, crossings["simclr"])} == {"byol", "byol, no momentum encoder"}
+    few = rows("semi-supervised")
+    assert all(_alike(row, few["simclr"]) for row in few.values()), "each method is tuned by its own paper's settings"

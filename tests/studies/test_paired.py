@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from stopgrad.studies.judging import Told
 from stopgrad.studies.measured import Measured
 from stopgrad.studies.paired import difference
 from tests.studies.made import row, told
@@ -50,6 +51,19 @@ def test_test_images_are_paired_too() -> None:
     untold = difference(with_images(ours), BASE, "lbfgs")
     assert untold is not None
     assert not untold.images_told
+
+
+def test_figures_that_no_image_is_told_of_keep_the_chance_that_their_own_intervals_have() -> None:
+    def rows(*values: float) -> list[Measured]:
+        return [replace(one, told={"lbfgs": Told(value, (value - 0.1, value + 0.1), 100, b"")}) for one, value in zip(BASE, values, strict=True)]
+
+    found = difference(rows(0.6, 0.61, 0.6), rows(0.57, 0.58, 0.57), "lbfgs")
+    assert found is not None
+    assert found.over_images == pytest.approx(10 * 2**0.5)
+    assert found.images_told
+    one_side = difference(rows(0.6, 0.61, 0.6), BASE, "lbfgs")
+    assert one_side is not None
+    assert (one_side.images_told, one_side.over_images) == (False, 0.05), "detection's precision has no interval: that of one image"
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
