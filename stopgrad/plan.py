@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,11 +83,17 @@ def _base(recipe: str, splits: "Splits", source: str, overrides: Mapping[str, st
     """Return what the recipe says before overrides; what depends on the length and the batch knows those that are asked for."""
     length = asked_length(overrides)
     if recipe in IMAGES:
-        from stopgrad.images.inspect import inspect  # numpy and Pillow: not before the words are known to be right
-
-        return choose(inspect(splits, duplicates=False), source, has_gpu, IMAGES[recipe], *length)
+        return choose(_looked_at(splits), source, has_gpu, IMAGES[recipe], *length)
     chosen = complete(recipe, len(splits.train), *length)
     return replace(chosen, run=replace(chosen.run, data=replace(chosen.run.data, source=source)))
+
+
+@lru_cache(maxsize=2)
+def _looked_at(splits: "Splits") -> Found:
+    """Return what the images are. Once: a study asks for every row, and every header is read."""
+    from stopgrad.images.inspect import inspect  # numpy and Pillow: not before the words are known to be right
+
+    return inspect(splits, duplicates=False)
 
 
 def complete(recipe: str, images: int, epochs: int | None, batch: int | None) -> Chosen:

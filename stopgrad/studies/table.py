@@ -51,7 +51,12 @@ def tabulate(study: Study, rows: Mapping[str, Planned], asked: Asked) -> Record:
         "curves": study.curves,
         "made": _made(reference, asked),
         "command": asked.command(study.name),
-        "commands": [shlex.join(("stopgrad", *words)) for row in rows.values() for job in row.jobs for words in job.all_commands()],
+        "commands": [
+            shlex.join(("stopgrad", *words))
+            for row in rows.values()
+            for job in row.jobs
+            for words in replace(job, scores=study.scores).all_commands()
+        ],
     }
 
 
